@@ -1,0 +1,5 @@
+"""The command `ungrid`."""
+
+
+def main() -> None:
+    """Entry point."""

@@ -1,0 +1,4 @@
+"""The field types. All field classes live here."""
+
+from ungrid.fields.field import Field as Field
+from ungrid.fields.function import FunctionField as FunctionField

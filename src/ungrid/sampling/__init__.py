@@ -1,0 +1,8 @@
+"""Samples, and the points at which the terms of an objective are evaluated."""
+
+from ungrid.sampling.batch import AllPoints as AllPoints
+from ungrid.sampling.batch import Batch as Batch
+from ungrid.sampling.batch import RandomPoints as RandomPoints
+from ungrid.sampling.batch import Sampler as Sampler
+from ungrid.sampling.samples import GridSamples as GridSamples
+from ungrid.sampling.samples import PointSamples as PointSamples
