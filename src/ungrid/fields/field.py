@@ -50,9 +50,28 @@ class Field(nn.Module, ABC):
             return self._on_array(x, footprint)
         return super().__call__(x, footprint)
 
+    def square_error(
+        self, x: Float[Tensor, "n d"], target: Float[Tensor, "n c"], weight: Float[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        """The mean of ``weight * (u(x) - target)^2`` over points and channels; field classes may fuse it."""
+        square = (self(x) - target).square()
+        return (square if weight is None else square * weight[:, None]).mean()
+
     def on_grid(self, grid: RegularGrid, footprint: bool = False) -> np.ndarray:
         """The values at the centres of `grid`, shape ``(*grid.shape, c)``; with `footprint`, means over its cells."""
-        return self._on_array(grid.points(), grid.spacing if footprint else None)
+        cell = grid.spacing if footprint else None
+        rest = np.stack(np.meshgrid(*(grid.centers(k) for k in range(1, grid.box.dim)), indexing="ij"), axis=-1) \
+            if grid.box.dim > 1 else np.empty((0,))  # fmt: skip
+        slabs = max(1, CHUNK // max(1, grid.size // grid.shape[0]))
+        first = grid.centers(0)
+        parts = []
+        for begin in range(0, len(first), slabs):
+            some = first[begin : begin + slabs]
+            lead = np.broadcast_to(some.reshape(-1, *[1] * grid.box.dim), (len(some), *grid.shape[1:], 1))
+            tail = np.broadcast_to(rest, (len(some), *rest.shape)) if grid.box.dim > 1 else None
+            points = lead if tail is None else np.concatenate([lead, tail], axis=-1)
+            parts.append(self._on_array(points, cell))
+        return np.concatenate(parts)
 
     def _on_array(self, x: np.ndarray, footprint: Any) -> np.ndarray:
         device = next(self.parameters(), torch.empty(0)).device

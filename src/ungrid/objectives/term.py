@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ungrid.fields import Field
 from ungrid.sampling import Batch, Sampler
 
 FieldLike = Callable[[Tensor], Tensor]
@@ -63,6 +64,8 @@ class Term:
             target: Tensor | float = batch.target
         else:
             target = self.target(batch.points) if callable(self.target) else self.target
+        if self.operator is value and self.norm is mean_square and isinstance(u, Field) and isinstance(target, Tensor):
+            return self.weight * u.square_error(batch.points, target, batch.weight)  # may run as one fused kernel
         return self.weight * self.norm(self.operator(u, batch.points) - target, batch.weight)
 
 

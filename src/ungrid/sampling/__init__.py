@@ -6,3 +6,4 @@ from ungrid.sampling.batch import RandomPoints as RandomPoints
 from ungrid.sampling.batch import Sampler as Sampler
 from ungrid.sampling.samples import GridSamples as GridSamples
 from ungrid.sampling.samples import PointSamples as PointSamples
+from ungrid.sampling.grids import GridBatches as GridBatches

@@ -1,0 +1,115 @@
+"""Video clips through FFmpeg.
+
+Convention: axes (t, y, x): t in seconds, frame i at ``(i + 1/2) / fps``; y and x of one scale, the longer spans
+[-1, 1], +y down. Values float32 in [0, 1], sRGB-coded as stored, channels red, green, blue. Rotation metadata is
+applied.
+"""
+
+import os
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid._base.optional import require
+from ungrid.domains import Axis, Box, RegularGrid
+from ungrid.io.arrays import check_samples, color_names
+from ungrid.io.files import existing_file, opened, replacing
+from ungrid.io.images import quantised
+from ungrid.sampling import GridSamples
+
+MOST_BYTES = 8 << 30  # of the float32 samples of a clip
+_QUALITY = 17  # x264's constant rate factor; 17 to 18 is commonly called visually lossless
+_MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+
+def read_video(path: str | os.PathLike[str], *, scale: int = 1) -> GridSamples:
+    """Read the first video stream of a clip.
+
+    Args:
+        path: an MP4, MOV, MKV, WebM or AVI file.
+        scale: average boxes of ``scale x scale`` pixels while reading; rows and columns that do not fill a box are cut.
+
+    Returns:
+        Values (T, H, W, 3); metadata: ``format``, ``fps`` (mean frame rate) and ``scale``.
+
+    Raises:
+        InputError: if it is not a clip, is damaged, or would take more than 8 GiB.
+    """
+    av = require("av", "video")
+    file = existing_file(path)
+    if scale < 1:
+        raise InputError(f"scale {scale}", "a whole number from 1")
+    with opened(file, "a video") as stream, av.open(stream, mode="r") as container:
+        if not container.streams.video:
+            raise InputError(f"{file} has no video stream", "a clip with pictures")
+        video = container.streams.video[0]
+        rate = video.average_rate or video.guessed_rate
+        if not rate:
+            raise InputError(f"{file} does not say its frame rate", "a clip with a frame rate")
+        frames = _frames(container, video, scale)
+        kind = container.format.name.split(",")[0]
+    shape = (len(frames), *frames[0].shape[:2])
+    check_samples(shape, "a video")
+    values = np.empty((*shape, 3), dtype=np.float32)
+    for index in range(len(frames)):
+        values[index] = frames[index].astype(np.float32) / np.float32(255 * scale**2)
+    pixels = RegularGrid.isotropic(shape[1:], ("y", "x")).box.axes
+    grid = RegularGrid(Box(Axis("t", 0.0, float(shape[0] / rate), "s"), *pixels), shape)
+    metadata = {"format": kind, "fps": float(rate), "scale": scale}
+    return GridSamples(grid, values, color_names(3), "video", 1.0, metadata)
+
+
+def _frames(container: Any, video: Any, scale: int) -> list[np.ndarray]:
+    """All frames upright, each the sums over boxes of scale x scale pixels, as small unsigned integers."""
+    frames: list[np.ndarray] = []
+    for frame in container.decode(video):
+        pixels = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+        if frames and pixels.shape[0] // scale != frames[0].shape[0]:
+            raise InputError("a video whose frames change their size", "one size")
+        frames.append(_box_sums(pixels, scale))
+        if 4 * frames[0].size * len(frames) > MOST_BYTES:
+            raise InputError("a video of more than 8 GiB of samples", "less", "give a larger scale, or a shorter clip")
+    if not frames:
+        raise InputError("a video without frames", "at least one frame")
+    return frames
+
+
+def _box_sums(pixels: np.ndarray, scale: int) -> np.ndarray:
+    height, width = pixels.shape[0] // scale, pixels.shape[1] // scale
+    if not (height and width):
+        raise InputError(f"scale {scale} for frames of {pixels.shape[0]} x {pixels.shape[1]}", "a smaller scale")
+    if scale == 1:
+        return pixels
+    boxes = pixels[: height * scale, : width * scale].reshape(height, scale, width, scale, 3)
+    return boxes.sum(axis=(1, 3), dtype=np.uint16 if scale <= 16 else np.uint32)
+
+
+def write_video(path: str | os.PathLike[str], samples: GridSamples) -> None:
+    """Write a clip with H.264 at the frame rate of its grid.
+
+    Args:
+        path: .mp4, .m4v, .mov or .mkv.
+        samples: values (T, H, W, 3) or (T, H, W, 1), clipped to [0, 1]. Even sizes are stored with 4:2:0 colour,
+            which every player reads, odd sizes with 4:4:4, since 4:2:0 cannot hold them.
+
+    Raises:
+        InputError: if the samples are no clip or have missing samples.
+    """
+    av = require("av", "video")
+    values = samples.values
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _MUXERS:
+        raise InputError(f"a video named {suffix!r}", f"one of {', '.join(_MUXERS)}")
+    if values.ndim != 4 or values.shape[3] not in (1, 3) or samples.missing or samples.peak != 1.0:
+        raise InputError(f"samples of shape {values.shape}, {samples.missing} missing", "a full (T, H, W, 3) in [0, 1]")
+    with replacing(path) as temporary, av.open(str(temporary), mode="w", format=_MUXERS[suffix]) as container:
+        rate = Fraction(1.0 / float(samples.grid.spacing[0])).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
+        stream.height, stream.width = values.shape[1:3]
+        stream.pix_fmt = "yuv420p" if stream.height % 2 == stream.width % 2 == 0 else "yuv444p"
+        for frame in values:
+            pixels = np.ascontiguousarray(np.broadcast_to(quantised(frame, np.uint8), (*values.shape[1:3], 3)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())

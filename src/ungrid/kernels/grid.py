@@ -1,0 +1,479 @@
+"""Multiresolution B-spline grids and the small network on top of them, fused, on a CPU.
+
+Conventions
+    N points, d axes, L levels, E features of all levels together, H hidden width, C output channels, D hidden layers.
+    Points are float32 (N, d). The lattice coordinate of a point on level l, axis k is ``t = x * scale[l, k] + shift[l, k]``;
+    nodes sit at the integers 0 .. shape[l, k] - 1, and t stays at least `order` nodes away from both ends (the caller
+    clamps the points and pads the lattice).
+    The table is one flat float32 array; level l starts at ``start[l]`` with ``entries[l]`` nodes of ``features[l]`` numbers.
+    A dense level stores its nodes in row-major order. A hashed level sends each row (all leading axes fixed) to a
+    pseudo-random place and runs along the last axis from there, modulo the table: neighbours along the last axis stay
+    neighbours in memory, which a hash of single nodes would destroy.
+
+Points that follow each other along the last axis with equal leading coordinates (a picture's rows) form a run. In a run
+the leading axes are interpolated once for a whole window of the row, so a cubic spline costs about 4 + 4 instead of 16
+multiplications for each feature. Scattered points are runs of length one: one code path serves both.
+
+Threads own fixed contiguous parts of the points and private gradients, so equal inputs and thread counts give equal bits.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+TILE = 128  # points for each matrix product: activations of a tile stay in the L1 and L2 cache
+HASH_PRIMES = np.array([2654435761, 805459861, 3674653429, 2097192037], dtype=np.int64)
+
+
+@njit(cache=True, fastmath=True)
+def spline_taps(t, order, weights):
+    """First node and the `order` + 1 weights of the uniform B-spline basis at lattice coordinate t (de Boor 1978)."""
+    if order == 1:
+        j = int(np.floor(t))
+        f = np.float32(t - j)
+        weights[0] = np.float32(1) - f
+        weights[1] = f
+        return j
+    if order == 2:
+        j = int(np.floor(t + np.float32(0.5)))
+        f = np.float32(t - j)
+        weights[0] = np.float32(0.5) * (np.float32(0.5) - f) * (np.float32(0.5) - f)
+        weights[1] = np.float32(0.75) - f * f
+        weights[2] = np.float32(0.5) * (np.float32(0.5) + f) * (np.float32(0.5) + f)
+        return j - 1
+    j = int(np.floor(t))
+    f = np.float32(t - j)
+    g = np.float32(1) - f
+    sixth = np.float32(1.0 / 6.0)
+    weights[0] = g * g * g * sixth
+    weights[1] = (np.float32(4) - np.float32(6) * f * f + np.float32(3) * f * f * f) * sixth
+    weights[3] = f * f * f * sixth
+    weights[2] = np.float32(1) - weights[0] - weights[1] - weights[3]
+    return j - 1
+
+
+@njit(cache=True)
+def row_start(node, lead, shape, entries, hashed):
+    """Where the row through the leading nodes `node[:lead]` begins in a level's table."""
+    if hashed:
+        key = np.int64(0)
+        for k in range(lead):
+            key ^= (np.int64(node[k]) + 1) * HASH_PRIMES[k & 3]
+        key ^= key >> 17
+        return (key & np.int64(0x7FFFFFFFFFFF)) % entries
+    row = np.int64(0)
+    for k in range(lead):
+        row = row * shape[k] + node[k]
+    return row * shape[lead]
+
+
+@njit(cache=True, fastmath=True)
+def lead_taps(point, scale, shift, shape, entries, hashed, order, first, axis_weights, rows, weights):
+    """The rows that a point's leading axes touch, with their weights; returns how many."""
+    lead = len(point) - 1
+    taps = order + 1
+    node = np.empty(4, dtype=np.int64)
+    for k in range(lead):
+        first[k] = spline_taps(point[k] * scale[k] + shift[k], order, axis_weights[k])
+    count = taps**lead
+    for c in range(count):
+        rest = c
+        w = np.float32(1)
+        for k in range(lead - 1, -1, -1):
+            a = rest % taps
+            rest //= taps
+            node[k] = first[k] + a
+            w *= axis_weights[k, a]
+        rows[c] = row_start(node, lead, shape, entries, hashed)
+        weights[c] = w
+    return count
+
+
+@njit(cache=True)
+def run_end(points, begin, end, max_gap):
+    """The end of the run that begins at `begin`: equal leading coordinates, ascending along the last axis."""
+    last = points.shape[1] - 1
+    stop = begin + 1
+    while stop < end:
+        gap = points[stop, last] - points[stop - 1, last]
+        if gap < 0 or gap > max_gap:
+            return stop
+        for k in range(last):
+            if points[stop, k] != points[begin, k]:
+                return stop
+        stop += 1
+    return stop
+
+
+@njit(cache=True, fastmath=True)
+def add_window(window, table, base, row, offset, nodes, entries, features, w):
+    """window += w * (`nodes` nodes of the row from `offset` on), wrapping around at the end of a hashed table."""
+    begin = (row + offset) % entries
+    head = min(nodes, entries - begin) * features
+    source = base + begin * features
+    for i in range(head):
+        window[i] += w * table[source + i]
+    for i in range(head, nodes * features):
+        window[i] += w * table[base + i - head]
+
+
+@njit(cache=True, fastmath=True)
+def add_to_table(window, table, base, row, offset, nodes, entries, features, w):
+    """The transpose of `add_window`."""
+    begin = (row + offset) % entries
+    head = min(nodes, entries - begin) * features
+    target = base + begin * features
+    for i in range(head):
+        table[target + i] += w * window[i]
+    for i in range(head, nodes * features):
+        table[base + i - head] += w * window[i]
+
+
+@njit(cache=True, fastmath=True)
+def last_axis_taps(points, begin, stop, scale, shift, order, firsts, weights):
+    """Taps of a run along the last axis, relative to its first node; returns that node and the window's length.
+
+    `firsts` (T,) and `weights` (4, T) are stored by tap, so that the loops over the points vectorise.
+    """
+    last = points.shape[1] - 1
+    count = stop - begin
+    half = np.float32(0.5 if order == 2 else 0.0)
+    for i in range(count):
+        t = points[begin + i, last] * scale + shift
+        j = np.floor(t + half)
+        f = t - j
+        g = np.float32(1) - f
+        firsts[i] = np.int32(j)
+        if order == 1:
+            weights[0, i] = g
+            weights[1, i] = f
+        elif order == 2:
+            weights[0, i] = np.float32(0.5) * (np.float32(0.5) - f) * (np.float32(0.5) - f)
+            weights[1, i] = np.float32(0.75) - f * f
+            weights[2, i] = np.float32(0.5) * (np.float32(0.5) + f) * (np.float32(0.5) + f)
+        else:
+            w0 = g * g * g * np.float32(1.0 / 6.0)
+            w1 = (np.float32(4) - np.float32(6) * f * f + np.float32(3) * f * f * f) * np.float32(1.0 / 6.0)
+            w3 = f * f * f * np.float32(1.0 / 6.0)
+            weights[0, i] = w0
+            weights[1, i] = w1
+            weights[2, i] = np.float32(1) - w0 - w1 - w3
+            weights[3, i] = w3
+    origin = firsts[0]
+    for i in range(count):
+        firsts[i] -= origin
+    nodes = firsts[count - 1] + order + 1
+    return origin - (1 if order > 1 else 0), nodes
+
+
+@njit(cache=True, fastmath=True)
+def gather(window, firsts, weights, taps, stride, f, out):
+    """Interpolates feature `f` of a window at every point of a run."""
+    if taps == 4:
+        for i in range(len(out)):
+            k = firsts[i] * stride + f
+            out[i] = (
+                weights[0, i] * window[k]
+                + weights[1, i] * window[k + stride]
+                + weights[2, i] * window[k + 2 * stride]
+                + weights[3, i] * window[k + 3 * stride]
+            )
+        return
+    for i in range(len(out)):
+        k = firsts[i] * stride + f
+        total = np.float32(0)
+        for a in range(taps):
+            total += weights[a, i] * window[k + a * stride]
+        out[i] = total
+
+
+@njit(cache=True, fastmath=True)
+def encode_tile(points, begin, end, table, levels, order, max_gap, out, window, firsts, weights, small):
+    """Features of points[begin:end] into out[: end - begin]."""
+    shape, scale, shift, start, entries, features, hashed = levels
+    first, axis_weights, rows, row_weights = small
+    last = points.shape[1] - 1
+    taps = order + 1
+    run = begin
+    while run < end:
+        stop = run_end(points, run, end, max_gap)
+        column = 0
+        for level in range(len(features)):
+            f_count = features[level]
+            origin, nodes = last_axis_taps(
+                points, run, stop, scale[level, last], shift[level, last], order, firsts, weights
+            )
+            count = lead_taps(
+                points[run], scale[level], shift[level], shape[level], entries[level], hashed[level], order,
+                first, axis_weights, rows, row_weights,
+            )  # fmt: skip
+            window[: nodes * f_count] = 0
+            for c in range(count):
+                add_window(window, table, start[level], rows[c], origin, nodes, entries[level], f_count, row_weights[c])
+            for f in range(f_count):
+                gather(window, firsts, weights, taps, f_count, f, out[run - begin : stop - begin, column + f])
+            column += f_count
+        run = stop
+
+
+@njit(cache=True, fastmath=True)
+def scatter_tile(points, begin, end, grad, levels, order, max_gap, table_grad, window, firsts, weights, small):
+    """The transpose of `encode_tile`: adds grad[: end - begin], (T, E), to the gradient of the table."""
+    shape, scale, shift, start, entries, features, hashed = levels
+    first, axis_weights, rows, row_weights = small
+    last = points.shape[1] - 1
+    taps = order + 1
+    run = begin
+    while run < end:
+        stop = run_end(points, run, end, max_gap)
+        column = 0
+        for level in range(len(features)):
+            f_count = features[level]
+            origin, nodes = last_axis_taps(
+                points, run, stop, scale[level, last], shift[level, last], order, firsts, weights
+            )
+            count = lead_taps(
+                points[run], scale[level], shift[level], shape[level], entries[level], hashed[level], order,
+                first, axis_weights, rows, row_weights,
+            )  # fmt: skip
+            window[: nodes * f_count] = 0
+            for i in range(stop - run):
+                place = firsts[i] * f_count
+                for a in range(taps):
+                    w = weights[a, i]
+                    for f in range(f_count):
+                        window[place + a * f_count + f] += w * grad[run - begin + i, column + f]
+            for c in range(count):
+                add_to_table(
+                    window, table_grad, start[level], rows[c], origin, nodes, entries[level], f_count, row_weights[c]
+                )
+            column += f_count
+        run = stop
+
+
+@njit(cache=True)
+def window_size(levels, max_gap, tile):
+    """Floats that the longest possible window of a run of `tile` points needs."""
+    scale, features = levels[1], levels[5]
+    last = scale.shape[1] - 1
+    size = 0
+    for level in range(len(features)):
+        nodes = int(tile * max_gap * scale[level, last]) + 8
+        size = max(size, nodes * features[level])
+    return size
+
+
+@njit(cache=True)
+def tile_buffers(levels, max_gap, order, tile):
+    """Scratch space of one thread: window, firsts, weights, and the small arrays of `lead_taps`."""
+    d = levels[0].shape[1]
+    small = (
+        np.empty(4, dtype=np.int64),
+        np.empty((4, 4), dtype=np.float32),
+        np.empty((order + 1) ** (d - 1), dtype=np.int64),
+        np.empty((order + 1) ** (d - 1), dtype=np.float32),
+    )
+    return (
+        np.empty(window_size(levels, max_gap, tile), dtype=np.float32),
+        np.empty(tile, dtype=np.int32),
+        np.empty((4, tile), dtype=np.float32),
+        small,
+    )
+
+
+@njit(cache=True, parallel=True)
+def encode(points, table, levels, order, max_gap, width, threads):
+    """Features (N, E) of all points."""
+    n = len(points)
+    out = np.empty((n, width), dtype=np.float32)
+    for part in prange(threads):
+        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
+            end = min(begin + TILE, n * (part + 1) // threads)
+            encode_tile(
+                points, begin, end, table, levels, order, max_gap, out[begin:end], window, firsts, weights, small
+            )
+    return out
+
+
+@njit(cache=True, parallel=True)
+def encode_backward(points, grad, levels, order, max_gap, size, threads):
+    """Gradient of the table, (P,), given the gradient (N, E) of the features."""
+    n = len(points)
+    private = np.zeros((threads, size), dtype=np.float32)
+    for part in prange(threads):
+        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
+            end = min(begin + TILE, n * (part + 1) // threads)
+            scatter_tile(
+                points, begin, end, grad[begin:end], levels, order, max_gap, private[part], window, firsts, weights,
+                small,
+            )  # fmt: skip
+    return sum_parts(private)
+
+
+@njit(cache=True, parallel=True)
+def sum_parts(private):
+    """The sum over threads, in a fixed order."""
+    parts, size = private.shape
+    blocks = 64
+    for b in prange(blocks):
+        low, high = size * b // blocks, size * (b + 1) // blocks
+        for p in range(1, parts):
+            for i in range(low, high):
+                private[0, i] += private[p, i]
+    return private[0]
+
+
+@njit(cache=True, fastmath=True)
+def smooth_relu(z, a):
+    """a = r(z), the once differentiable ReLU: 0 below -1, (z + 1)^2 / 4 between, z above 1. Flat arrays."""
+    for i in range(z.size):
+        u = min(max(z[i] + np.float32(1), np.float32(0)), np.float32(2))
+        a[i] = np.float32(0.25) * u * u + max(z[i] - np.float32(1), np.float32(0))
+
+
+@njit(cache=True, fastmath=True)
+def smooth_relu_backward(z, grad):
+    """grad *= r'(z), in place. Flat arrays."""
+    for i in range(z.size):
+        grad[i] *= np.float32(0.5) * min(max(z[i] + np.float32(1), np.float32(0)), np.float32(2))
+
+
+@njit(cache=True, fastmath=True)
+def add_bias(z, bias):
+    """z += bias, rows of z."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            z[i, j] += bias[j]
+
+
+@njit(cache=True, fastmath=True)
+def add_column_sums(total, z):
+    """total += column sums of z."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            total[j] += z[i, j]
+
+
+@njit(cache=True, fastmath=True)
+def decoder_forward(features, skip, first, middle, biases, last, last_bias, pre, post, out):
+    """out = features @ skip + last_bias + network(features) for one tile; pre and post keep every hidden layer (D, T, H)."""
+    t = len(features)
+    depth = len(biases)
+    np.dot(features, first, pre[0, :t])
+    for layer in range(depth):
+        if layer > 0:
+            np.dot(post[layer - 1, :t], middle[layer - 1], pre[layer, :t])
+        add_bias(pre[layer, :t], biases[layer])
+        smooth_relu(pre[layer, :t].reshape(-1), post[layer, :t].reshape(-1))
+    np.dot(post[depth - 1, :t], last, out)
+    out += np.dot(features, skip)
+    add_bias(out, last_bias)
+
+
+@njit(cache=True, fastmath=True)
+def decoder_backward(features, skip, first, middle, last, pre, post, grad_out, grads, grad_features, hidden):
+    """Adds one tile's parameter gradients to `grads` and writes grad_features (T, E)."""
+    g_skip, g_first, g_middle, g_biases, g_last, g_last_bias = grads
+    t = len(features)
+    depth = len(g_biases)
+    g_skip += np.dot(features.T, grad_out)
+    g_last += np.dot(post[depth - 1, :t].T, grad_out)
+    add_column_sums(g_last_bias, grad_out)
+    np.dot(grad_out, skip.T, grad_features)
+    g = hidden[0, :t]
+    np.dot(grad_out, last.T, g)
+    for layer in range(depth - 1, -1, -1):
+        smooth_relu_backward(pre[layer, :t].reshape(-1), g.reshape(-1))
+        add_column_sums(g_biases[layer], g)
+        if layer > 0:
+            g_middle[layer - 1] += np.dot(post[layer - 1, :t].T, g)
+            below = hidden[1 - (depth - 1 - layer) % 2, :t]
+            np.dot(g, middle[layer - 1].T, below)
+            g = below
+        else:
+            g_first += np.dot(features.T, g)
+            grad_features += np.dot(g, first.T)
+
+
+@njit(cache=True, parallel=True, fastmath=True)
+def grid_forward(points, table, levels, order, max_gap, skip, first, middle, biases, last, last_bias, threads):
+    """Values (N, C) of the decoder on the grid's features, without storing the features."""
+    n = len(points)
+    out = np.empty((n, skip.shape[1]), dtype=np.float32)
+    for part in prange(threads):
+        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        features = np.empty((TILE, skip.shape[0]), dtype=np.float32)
+        pre = np.empty((len(biases), TILE, first.shape[1]), dtype=np.float32)
+        post = np.empty((len(biases), TILE, first.shape[1]), dtype=np.float32)
+        for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
+            end = min(begin + TILE, n * (part + 1) // threads)
+            tile = features[: end - begin]
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, window, firsts, weights, small)
+            decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, out[begin:end])
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def residual_gradient(out, target, weight, begin, end, scale):
+    """Turns a tile's output into scale * weight * (out - target), in place; returns the sum of weight * residual^2."""
+    loss = 0.0
+    for i in range(end - begin):
+        w = weight[begin + i]
+        for c in range(out.shape[1]):
+            r = out[i, c] - target[begin + i, c]
+            loss += w * r * r
+            out[i, c] = scale * w * r
+    return loss
+
+
+@njit(cache=True, parallel=True)
+def grid_square_error(
+    points, target, weight, table, levels, order, max_gap, skip, first, middle, biases, last, last_bias, threads
+):
+    """The mean of weight * (value - target)^2 over points and channels, and its gradients.
+
+    Returns:
+        The loss, the gradient of the table, and each thread's part of the gradients of (skip, first, middle, biases, last,
+        last_bias), to be summed over the first axis.
+    """
+    n, channels = target.shape
+    width, hidden_width, depth = skip.shape[0], first.shape[1], len(biases)
+    scale = np.float32(2.0 / (n * channels))
+    losses = np.zeros(threads)
+    g_table = np.zeros((threads, len(table)), dtype=np.float32)
+    g_skip = np.zeros((threads, width, channels), dtype=np.float32)
+    g_first = np.zeros((threads, width, hidden_width), dtype=np.float32)
+    g_middle = np.zeros((threads, depth - 1, hidden_width, hidden_width), dtype=np.float32)
+    g_biases = np.zeros((threads, depth, hidden_width), dtype=np.float32)
+    g_last = np.zeros((threads, hidden_width, channels), dtype=np.float32)
+    g_last_bias = np.zeros((threads, channels), dtype=np.float32)
+    for part in prange(threads):
+        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        features = np.empty((TILE, width), dtype=np.float32)
+        grad_features = np.empty((TILE, width), dtype=np.float32)
+        pre = np.empty((depth, TILE, hidden_width), dtype=np.float32)
+        post = np.empty((depth, TILE, hidden_width), dtype=np.float32)
+        hidden = np.empty((2, TILE, hidden_width), dtype=np.float32)
+        out = np.empty((TILE, channels), dtype=np.float32)
+        grads = (g_skip[part], g_first[part], g_middle[part], g_biases[part], g_last[part], g_last_bias[part])
+        for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
+            end = min(begin + TILE, n * (part + 1) // threads)
+            tile, tile_out, tile_grad = features[: end - begin], out[: end - begin], grad_features[: end - begin]
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, window, firsts, weights, small)
+            decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, tile_out)
+            losses[part] += residual_gradient(tile_out, target, weight, begin, end, scale)
+            decoder_backward(tile, skip, first, middle, last, pre, post, tile_out, grads, tile_grad, hidden)
+            scatter_tile(
+                points, begin, end, tile_grad, levels, order, max_gap, g_table[part], window, firsts, weights, small
+            )
+    return (
+        losses.sum() / (n * channels),
+        sum_parts(g_table),
+        g_skip,
+        g_first,
+        g_middle,
+        g_biases,
+        g_last,
+        g_last_bias,
+    )

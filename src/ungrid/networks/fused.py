@@ -1,0 +1,171 @@
+"""Mean squared error of a network with all parameter gradients in one walk over the batch.
+
+A chunk of rows goes forward and straight backward, so that its activations are still in the cache, and nothing of the
+size of the batch is allocated. The plain twin is ``mean_square(network(x) - target)`` under autograd.
+
+Convention: rows are samples. Of layer l, ``z = h_(l-1) W_l^T`` is the product, ``h = f(z + b_l)`` the output and
+``slope = f'(z + b_l)``; g stands for the gradient of the loss by the array in question.
+
+In bfloat16 the products between hidden layers and the stored activations are bfloat16; the parameters, the first layer
+(coordinates need their digits), the last layer, the residual and all sums over chunks stay float32.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ungrid.kernels.sine import BLOCKS, scale_and_sum
+
+CHUNK = 2048  # rows; a chunk of 4 hidden layers of 256 holds 16 MB of activations and slopes in float32
+
+Precision = Literal["float32", "bfloat16"]
+Activate = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
+"""``(layer, z, bias, h, slope)``: writes h and slope."""
+
+
+def numbers(x: Tensor) -> np.ndarray:
+    """The tensor's memory as the kernels read it: float32, or the bits of bfloat16."""
+    return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def runs_fused(layers: list[nn.Linear], x: Tensor) -> bool:
+    """Whether the walk can serve these parameters and rows: float32 on a CPU, at least one hidden layer, some rows."""
+    tensors = [x, *(layer.weight for layer in layers)]
+    ours = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
+    return ours and len(layers) > 1 and len(x) > 0
+
+
+def mean_square_error(values: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """The plain twin of `square_error`, of the network's values."""
+    square = (values - target).square()
+    return square.mean() if weight is None else (square * weight.reshape(-1, 1)).mean()
+
+
+def square_error(
+    layers: list[nn.Linear], activate: Activate, x: Tensor, target: Tensor, weight: Tensor | None, precision: Precision
+) -> Tensor:
+    """The mean over rows and columns of ``weight (y - target)^2``, attached to the parameters and to x.
+
+    Args:
+        layers: the network's layers; `activate` stands between them.
+        activate: the activation.
+        x: (N, in_features).
+        target: (N, out_features).
+        weight: (N,) or (N, 1), or None.
+        precision: of the products between hidden layers.
+    """
+    parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    loss: Tensor = _SquareError.apply(x, target, weight, activate, precision, *parameters)
+    return loss
+
+
+class _SquareError(torch.autograd.Function):
+    """Computes the gradients with the loss; the backward pass only scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        activate: Activate,
+        precision: Precision,
+        *parameters: Tensor,
+    ) -> Tensor:
+        walk = _Walk(list(parameters), activate, min(CHUNK, len(x)), precision)
+        by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        scale = 2.0 / target.numel()
+        total = 0.0
+        for start in range(0, len(x), CHUNK):
+            rows = slice(start, start + CHUNK)
+            residual = walk.forward(x[rows]) - target[rows]
+            weighted = residual if weight is None else residual * weight[rows].reshape(-1, 1)
+            total += torch.dot(weighted.flatten(), residual.flatten()).item()
+            walk.backward(x[rows], weighted * scale, None if by_x is None else by_x[rows])
+        ctx.by_x = by_x
+        ctx.by_parameters = walk.gradients()
+        return x.new_tensor(total / target.numel())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        by_x = None if ctx.by_x is None else g * ctx.by_x
+        return by_x, None, None, None, None, *(g * gradient for gradient in ctx.by_parameters)
+
+
+class _Walk:
+    """The buffers of one chunk and the sums over chunks."""
+
+    def __init__(self, parameters: list[Tensor], activate: Activate, rows: int, precision: Precision) -> None:
+        self.activate = activate
+        self.weights, self.biases = parameters[::2], parameters[1::2]
+        self.widths = [len(bias) for bias in self.biases]
+        hidden = self.widths[:-1]
+        low = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        # Only what enters a product between hidden layers is of low precision.
+        self.products = [self.weights[0], *(weight.to(low) for weight in self.weights[1:-1]), self.weights[-1]]
+        self.h = [torch.empty(rows, m, dtype=low) for m in hidden[:-1]] + [torch.empty(rows, hidden[-1], dtype=torch.float32)]
+        self.slopes = [torch.empty(rows, m, dtype=low) for m in hidden]
+        self.z = {dtype: torch.empty(rows * max(hidden), dtype=dtype) for dtype in {low, torch.float32}}
+        self.g = {dtype: torch.empty(rows * max(hidden), dtype=dtype) for dtype in {low, torch.float32}}
+        # Laid out along the longer side: the product of a narrow layer is several times faster this way.
+        self.by_weights = [_zeros(*weight.shape) for weight in self.weights]
+        self.by_hidden_biases = [np.zeros((BLOCKS, m), dtype=np.float32) for m in hidden]
+        self.by_last_bias = torch.zeros(self.widths[-1], dtype=torch.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's values on a chunk; keeps what `backward` needs."""
+        n = len(x)
+        inputs = x
+        for layer, weight in enumerate(self.products[:-1]):
+            z = _rows(self.z[weight.dtype], n, self.widths[layer])
+            torch.mm(inputs, weight.T, out=z)
+            h = self.h[layer][:n]
+            self.activate(layer, z, self.biases[layer], h, self.slopes[layer][:n])
+            inputs = h
+        return torch.addmm(self.biases[-1], inputs, self.weights[-1].T)
+
+    def backward(self, x: Tensor, g: Tensor, by_x: Tensor | None) -> None:
+        """Add the gradients of a chunk whose values have the gradient g; fill `by_x`."""
+        n = len(x)
+        self.by_last_bias += g.sum(dim=0)
+        for layer in range(len(self.widths) - 1, 0, -1):
+            inputs = self.h[layer - 1][:n]
+            self._add_weight_gradient(layer, g, inputs)
+            # g by the outputs of the layer below, then by its sums, in the type of the next product.
+            by_h = _rows(self.z[g.dtype], n, self.widths[layer - 1])
+            torch.mm(g, self.products[layer], out=by_h)
+            lower = self.products[layer - 1].dtype
+            g = _rows(self.g[lower], n, self.widths[layer - 1])
+            slope = self.slopes[layer - 1][:n]
+            scale_and_sum(numbers(by_h), numbers(slope), numbers(g), self.by_hidden_biases[layer - 1])
+        self._add_weight_gradient(0, g, x)
+        if by_x is not None:
+            torch.mm(g, self.weights[0], out=by_x)
+
+    def _add_weight_gradient(self, layer: int, g: Tensor, inputs: Tensor) -> None:
+        total = self.by_weights[layer]
+        if g.dtype == torch.float32:
+            torch.addmm(total, g.T, inputs, out=total)
+        else:
+            total += torch.mm(g.T, inputs)
+
+    def gradients(self) -> list[Tensor]:
+        """Weight and bias gradients in the order of the parameters."""
+        biases = [torch.from_numpy(blocks.sum(axis=0)) for blocks in self.by_hidden_biases] + [self.by_last_bias]
+        weights = [total.contiguous() for total in self.by_weights]
+        return [part for pair in zip(weights, biases, strict=True) for part in pair]
+
+
+def _rows(buffer: Tensor, n: int, m: int) -> Tensor:
+    """The start of a flat buffer as an (n, m) matrix."""
+    return buffer[: n * m].view(n, m)
+
+
+def _zeros(n: int, m: int) -> Tensor:
+    """An (n, m) matrix of zeros whose longer side is contiguous."""
+    return torch.zeros(n, m, dtype=torch.float32) if n <= m else torch.zeros(m, n, dtype=torch.float32).T

@@ -1,0 +1,147 @@
+"""Multilayer perceptrons.
+
+Convention: rows are samples, shape ``(*batch, in_features)``; `depth` counts the hidden layers.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ungrid._base import taylor
+from ungrid._base.errors import InputError
+from ungrid._base.random import torch_generator
+from ungrid.networks.fused import Precision, mean_square_error, runs_fused, square_error
+from ungrid.networks.layers import linears, uniform_linear
+
+
+def _relu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.relu(v), (v > 0).to(v.dtype), torch.zeros_like(v)
+
+
+def _tanh(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    f = torch.tanh(v)
+    df = 1.0 - f * f
+    return f, df, -2.0 * f * df
+
+
+def _softplus(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    s = torch.sigmoid(v)
+    return functional.softplus(v), s, s * (1.0 - s)
+
+
+def _silu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    s = torch.sigmoid(v)
+    ds = s * (1.0 - s)
+    return v * s, s + v * ds, ds * (2.0 + v * (1.0 - 2.0 * s))
+
+
+def _gelu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    density = torch.exp(-0.5 * v * v) / math.sqrt(2.0 * math.pi)
+    mass = 0.5 * (1.0 + torch.erf(v / math.sqrt(2.0)))
+    return v * mass, mass + v * density, density * (2.0 - v * v)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], taylor.Derivatives]] = {
+    "relu": (torch.relu, _relu),
+    "gelu": (functional.gelu, _gelu),
+    "tanh": (torch.tanh, _tanh),
+    "silu": (functional.silu, _silu),
+    "softplus": (functional.softplus, _softplus),
+}
+
+
+class MLP(nn.Module):
+    """Linear layers with one activation between them.
+
+    Hidden weights are U(±sqrt(6 / fan_in)) for relu, gelu and silu (He et al. 2015), and U(±sqrt(6 / (fan_in +
+    fan_out))) for tanh, softplus and the last layer (Glorot and Bengio 2010). Biases are U(±1 / sqrt(fan_in)): with
+    zero biases all kinks of a relu network on coordinates would pass through the origin.
+
+    Args:
+        in_features: columns of the input.
+        out_features: columns of the output.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        activation: "relu", "gelu", "tanh", "silu" or "softplus".
+        seed: of the initialisation.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, width: int, depth: int, activation: str = "relu", seed: int = 0
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise InputError(f"activation {activation!r}", f"one of {', '.join(ACTIVATIONS)}")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.width = width
+        self.depth = depth
+        self.activation = activation
+        self.seed = seed
+        self.layers = nn.ModuleList(self._layers(torch_generator(seed)))
+
+    def _layers(self, generator: torch.Generator) -> list[nn.Linear]:
+        sizes = [self.in_features, *[self.width] * self.depth, self.out_features]
+        layers: list[nn.Linear] = []
+        for n, m in pairwise(sizes):
+            he = self.activation in ("relu", "gelu", "silu") and len(layers) < self.depth
+            bound = math.sqrt(6.0 / n) if he else math.sqrt(6.0 / (n + m))
+            layers.append(uniform_linear(n, m, bound, 1.0 / math.sqrt(n), generator))
+        return layers
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("in_features", "out_features", "width", "depth", "activation", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def forward(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
+        """Values (*batch, out_features) at features (*batch, in_features)."""
+        activate = ACTIVATIONS[self.activation][0]
+        for layer in self.layers[:-1]:
+            x = activate(layer(x))
+        return self.layers[-1](x)
+
+    def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor:
+        """The same with derivatives, as `ungrid._base.taylor` lays them out (relu: almost everywhere)."""
+        derivatives = ACTIVATIONS[self.activation][1]
+        *hidden, last = linears(self.layers)
+        for layer in hidden:
+            z = taylor.elementwise(taylor.linear(z, layer.weight, layer.bias), derivatives)
+        return taylor.linear(z, last.weight, last.bias)
+
+    def fused_square_error(
+        self,
+        x: Float[Tensor, "n i"],
+        target: Float[Tensor, "n o"],
+        weight: Tensor | None = None,
+        *,
+        precision: Precision = "float32",
+    ) -> Float[Tensor, ""]:
+        """The mean over rows and columns of ``weight (forward(x) - target)^2``, for training by first derivatives.
+
+        float32 parameters on a CPU take the fused walk, which knows first derivatives only; else it is the plain formula.
+
+        Args:
+            x: rows of features; they may require gradients.
+            target: the values to meet.
+            weight: one for each row, (n,) or (n, 1), or None.
+            precision: "bfloat16" computes the products between hidden layers with bfloat16 factors.
+        """
+        layers = linears(self.layers)
+        if runs_fused(layers, x):
+            return square_error(layers, self._activate, x, target, weight, precision)
+        return mean_square_error(self(x), target, weight)
+
+    def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
+        if self.activation == "relu":  # in place; the sign of the output is the slope
+            torch.sign(torch.add(z, bias, out=h).clamp_(min=0), out=slope)
+            return
+        value, first, _ = ACTIVATIONS[self.activation][1](z + bias)
+        h.copy_(value)
+        slope.copy_(first)

@@ -1,0 +1,85 @@
+"""The methods by name: which encoding and network, which solver, how many points a step.
+
+`grid`        B-spline grid of several resolutions and a narrow decoder: fast, the default
+`siren`       sine layers (Sitzmann et al. 2020): smooth, with meaningful derivatives
+`fourier`     Gaussian Fourier features and ReLU layers (Tancik et al. 2020)
+`positional`  the axis-aligned frequencies of NeRF and ReLU layers (Mildenhall et al. 2020)
+`relu`        ReLU layers alone: the control that shows why the others exist
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ungrid._base.errors import InputError
+from ungrid.domains import RegularGrid
+from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
+from ungrid.fields import NeuralField
+from ungrid.fields.neural import unit_scale
+from ungrid.networks import MLP, GridDecoder, Siren
+from ungrid.signals.levels import FEATURES, SHARE, finest_ratio, level_cells
+from ungrid.solvers import Adam
+
+METHODS = ("grid", "siren", "fourier", "positional", "relu")
+WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
+FOURIER_FEATURES = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one method fits one signal: the parts of the field, the solver, and the points of a step."""
+
+    method: str
+    encoding: nn.Module
+    network: nn.Module
+    solver: Adam
+    batch: int
+
+
+def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidth: float | None = None) -> Recipe:
+    """The recipe of `method` for samples on `grid`.
+
+    Args:
+        method: one of `METHODS`.
+        grid: the samples' grid; scattered samples give one with about as many cells.
+        channels: values at each sample.
+        seed: of the initial weights.
+        bandwidth: of the method, in cycles over the unit interval where it has one (fourier: the standard deviation of the
+            frequencies; siren: omega0 of the first layer); None takes one that resolves the samples.
+    """
+    dim = grid.box.dim
+    if method == "grid":
+        encoding, network = spline_grid(grid, channels, seed=seed), None
+        network = GridDecoder(encoding.out_features, channels, width=16, depth=2, seed=seed + 1)
+        return Recipe(method, encoding, network, Adam(lr=1e-2, table_lr=4e-2, final=0.02), batch=1 << 17)
+    longest = max(grid.shape)
+    if method == "siren":
+        omega = bandwidth or min(30.0, max(10.0, longest / 8))
+        encoding = Identity(dim)
+        network = Siren(dim, channels, width=WIDTH, depth=DEPTH, first_omega0=omega, seed=seed)
+        return Recipe(method, encoding, network, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), batch=1 << 14)
+    if method == "fourier":
+        encoding = FourierFeatures(dim, FOURIER_FEATURES, bandwidth or 10.0, seed=seed)
+    elif method == "positional":
+        encoding = Positional(dim, max(1, (longest - 1).bit_length() - 1))
+    elif method == "relu":
+        encoding = Identity(dim)
+    else:
+        raise InputError(f"the method {method!r}", f"auto, {', '.join(METHODS)}")
+    network = MLP(encoding.out_features, channels, width=WIDTH, depth=DEPTH, activation="relu", seed=seed + 1)
+    return Recipe(method, encoding, network, Adam(lr=1e-3, final=0.01, betas=(0.9, 0.99)), batch=1 << 14)
+
+
+def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:
+    """The multiresolution grid with `share` numbers for each number in the samples."""
+    ratio = finest_ratio(grid.shape, share * grid.size * channels - 2500)
+    cells = level_cells(grid.shape, ratio)
+    scale = unit_scale(grid.box)
+    extent = tuple(axis.length / 2 / s for axis, s in zip(grid.box.axes, scale, strict=True))
+    return SplineGrid(cells, FEATURES[: len(cells)], extent=extent, order=3, seed=seed)
+
+
+def neural_field(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> NeuralField:
+    """The untrained field of a recipe on the grid's box."""
+    spacing = tuple(float(h) for h in grid.spacing)
+    return NeuralField(grid.box, parts.encoding, parts.network, out_names=out_names, spacing=spacing)

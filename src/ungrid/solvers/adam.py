@@ -1,0 +1,74 @@
+"""First-order steps: Adam with a cosine schedule.
+
+Source: Kingma and Ba 2015, *Adam*; Loshchilov and Hutter 2017, *SGDR* (cosine annealing). Tables of a grid learn at their
+own rate: each of their numbers sees few samples, so Müller et al. 2022 use a large rate and a short second-moment memory.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ungrid._base.random import torch_generator
+from ungrid.fields import Field
+from ungrid.objectives import Term, total_loss
+
+
+@dataclass
+class AdamState:
+    """Where an optimisation stands: everything that a checkpoint needs beside the weights."""
+
+    optimizer: torch.optim.Adam
+    seed: int
+    step: int = 0
+    loss: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam steps on the sum of the terms.
+
+    Attributes:
+        lr: learning rate of networks at the start.
+        table_lr: of the tables of grids (parameters called ``table``).
+        final: the rate at the end, as a fraction of the rate at the start.
+        betas, eps: of Adam.
+    """
+
+    lr: float = 1e-3
+    table_lr: float = 2e-2
+    final: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-10
+
+    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> AdamState:
+        """The state before the first step; `seed` determines every batch that the terms draw."""
+        tables = [p for name, p in u.named_parameters() if name.endswith("table")]
+        others = [p for name, p in u.named_parameters() if not name.endswith("table")]
+        groups: list[dict[str, Any]] = [{"params": others, "lr": self.lr, "start": self.lr}]
+        if tables:
+            groups.append({"params": tables, "lr": self.table_lr, "start": self.table_lr})
+        fused = all(p.device.type in ("cpu", "cuda") for p in u.parameters())
+        return AdamState(torch.optim.Adam(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused), seed)
+
+    def step(self, u: Field, terms: list[Term], state: AdamState, *, progress: float = 0.0) -> AdamState:
+        """One step; `progress` in [0, 1] is the share of the run that is over, which sets the learning rate."""
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["start"] * self.schedule(progress)
+        batches = [
+            term.points.draw(state.step, torch_generator(state.seed * 1_000_003 + state.step * 101 + place))
+            for place, term in enumerate(terms)
+        ]
+        state.optimizer.zero_grad(set_to_none=True)
+        loss = total_loss(u, terms, batches)
+        loss.backward()
+        state.optimizer.step()
+        state.step += 1
+        state.loss = float(loss.detach())
+        return state
+
+    def schedule(self, progress: float) -> float:
+        """The factor on the learning rates: 1 at the start, a cosine down to `final`."""
+        cosine = (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) / 2
+        return self.final + (1 - self.final) * cosine

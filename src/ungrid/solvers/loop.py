@@ -1,0 +1,181 @@
+"""The fit loop: a solver's steps under a time budget or a number of steps, with reports, checkpoints and the best field.
+
+Convention: `seconds` is wall-clock time of the optimisation, with the evaluation of the metrics, over all resumed parts.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+from ungrid._base.errors import InputError
+from ungrid.fields import Field
+from ungrid.objectives import Term
+from ungrid.solvers.adam import AdamState
+from ungrid.solvers.checkpoint import read_checkpoint, write_checkpoint
+from ungrid.solvers.result import FitResult, Outcome
+
+FIRST_REPORT = (
+    0.25  # seconds; every report comes at GROWTH times the seconds of the last, so their cost stays a fixed share
+)
+GROWTH = 1.4
+LONGEST_SILENCE = 20.0
+CHECKPOINT_EVERY = 5.0  # seconds: the most work that a killed run repeats, with one step and one report on top
+
+Metrics = Callable[[Field], dict[str, float]]
+Report = Callable[[dict[str, float]], None]
+
+
+class Solver(Protocol):
+    """A strategy of `fit`: makes a state, and takes steps with it."""
+
+    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> AdamState: ...
+
+    def step(self, u: Field, terms: list[Term], state: AdamState, *, progress: float = 0.0) -> AdamState: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a fit ends: after `steps` steps where given, otherwise after `budget` seconds."""
+
+    budget: float = 10.0
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.budget > 0 or (self.steps is not None and self.steps < 1):
+            raise InputError(f"a budget of {self.budget} s and {self.steps} steps", "positive numbers")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """The share of the run that is over, in [0, 1]."""
+        return min(1.0, step / self.steps if self.steps is not None else seconds / self.budget)
+
+
+def fit_terms(
+    u: Field,
+    terms: list[Term],
+    solver: Solver,
+    limits: Limits,
+    *,
+    seed: int = 0,
+    metrics: Metrics | None = None,
+    better: str | None = None,
+    patience: int | None = None,
+    report: Report | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> FitResult:
+    """Minimise the sum of the terms over the weights of `u`, in place.
+
+    Args:
+        u: the field; its weights change.
+        terms: the objective.
+        solver: the strategy, for example ``Adam()``.
+        limits: time or steps.
+        seed: of all random draws.
+        metrics: evaluated on the field at every report; its names appear in the history.
+        better: the metric whose largest value marks the best field; None takes the last field.
+        patience: stop when that metric has not improved for so many reports.
+        report: called with every row of the history.
+        checkpoint: a folder; with `resume` the run goes on from there.
+        resume: go on from the checkpoint where there is one.
+
+    Returns:
+        The result with the best field; after Ctrl-C the outcome is `Outcome.interrupted`.
+    """
+    run = _Run(u, terms, solver, limits, seed, metrics, better, report, checkpoint)
+    if resume and checkpoint is not None:
+        run.restore(read_checkpoint(checkpoint))
+    try:
+        outcome = run.until_done(patience)
+    except KeyboardInterrupt:
+        outcome = Outcome.interrupted
+    return run.result(outcome)
+
+
+class _Run:
+    """The moving parts of one call of `fit_terms`."""
+
+    def __init__(
+        self, u: Field, terms: list[Term], solver: Solver, limits: Limits, seed: int, metrics: Metrics | None,
+        better: str | None, report: Report | None, checkpoint: Path | None,
+    ) -> None:  # fmt: skip
+        self.u, self.terms, self.solver, self.limits = u, terms, solver, limits
+        self.metrics, self.better, self.report, self.checkpoint = metrics, better, report, checkpoint
+        self.state = solver.init(u, terms, seed=seed)
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_score, self.reports_without_gain = -math.inf, 0
+        self.earlier, self.began = 0.0, time.perf_counter()
+        self.next_report, self.last_save, self.turn = FIRST_REPORT, time.perf_counter(), 0
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.began
+
+    def until_done(self, patience: int | None) -> Outcome:
+        while (progress := self.limits.progress(self.state.step, self.seconds)) < 1.0:
+            self.state = self.solver.step(self.u, self.terms, self.state, progress=progress)
+            if not math.isfinite(self.state.loss):
+                return Outcome.diverged
+            if self.seconds >= self.next_report:
+                self.observe()
+                if patience is not None and self.reports_without_gain >= patience:
+                    return Outcome.converged
+            if self.checkpoint is not None and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
+                self.save()
+        return Outcome.budget if self.limits.steps is None else Outcome.steps
+
+    def observe(self) -> None:
+        """Adds a row to the history, and remembers the field if it is the best so far."""
+        row = {"step": float(self.state.step), "seconds": self.seconds, "loss": self.state.loss}
+        if self.metrics is not None:
+            row |= self.metrics(self.u)
+        if self.better is not None:
+            score = row[self.better]
+            self.reports_without_gain = 0 if score > self.best_score else self.reports_without_gain + 1
+            if score > self.best_score:
+                self.best_score = score
+                self.best = {name: value.detach().clone() for name, value in self.u.state_dict().items()}
+        self.history.append(row)
+        self.next_report = min(self.seconds * GROWTH, self.seconds + LONGEST_SILENCE)
+        if self.report is not None:
+            progress = self.limits.progress(self.state.step, row["seconds"])
+            self.report({**row, "progress": progress, "eta": row["seconds"] * (1 / max(progress, 1e-9) - 1)})
+
+    def result(self, outcome: Outcome) -> FitResult:
+        if outcome is not Outcome.diverged and (not self.history or self.history[-1]["step"] < self.state.step):
+            self.observe()
+        if self.best is not None:
+            self.u.load_state_dict(self.best)
+        parameters = sum(p.numel() for p in self.u.parameters())
+        stats = {"seconds": self.seconds, "steps": self.state.step, "parameters": parameters}
+        return FitResult(self.u, outcome, self.history, stats)
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        assert self.checkpoint is not None
+        self.turn += 1
+        content = {
+            "weights": self.u.state_dict(),
+            "optimizer": self.state.optimizer.state_dict(),
+            "step": self.state.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "best": self.best,
+            "best_score": self.best_score,
+        }
+        write_checkpoint(self.checkpoint, self.turn, content)
+        self.last_save = time.perf_counter()
+
+    def restore(self, content: dict[str, Any] | None) -> None:
+        """Goes on from a checkpoint's content; None starts at the beginning."""
+        if content is None:
+            return
+        self.u.load_state_dict(content["weights"])
+        self.state.optimizer.load_state_dict(content["optimizer"])
+        self.state.step, self.earlier, self.turn = content["step"], content["seconds"], content["turn"]
+        self.history, self.best, self.best_score = content["history"], content["best"], content["best_score"]
+        self.next_report = self.earlier * GROWTH

@@ -1,0 +1,23 @@
+"""What holds for every test: deterministic torch on two threads, shape annotations checked while the tests run."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import hypothesis
+import torch
+from jaxtyping import install_import_hook
+
+# Wraps every function of the package in jaxtyping's and beartype's checks when its module is first imported, hence
+# before any test imports ungrid. The kernels stay out: numba compiles plain functions only.
+ROOMS = Path(__file__).parents[1] / "src" / "ungrid"
+CHECKED = sorted(f"ungrid.{room.name}" for room in ROOMS.iterdir() if room.is_dir() and room.name != "kernels")
+install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")  # an int is a float
+
+torch.use_deterministic_algorithms(True)
+torch.set_num_threads(2)
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
