@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip
 
 export OMP_WAIT_POLICY = passive
-export NUMBA_CACHE_DIR = $(CURDIR)/.numba_cache
+export NUMBA_CACHE_DIR = $(abspath $(VENV))/numba
 export PIP_RETRIES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -65,7 +65,7 @@ ci:
 	.ci/run
 
 clean:
-	rm -rf build dist .numba_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # torch alone and first: asked for together with the package, pip on Linux x86_64 takes the CUDA build and its gigabytes
 $(VENV)/.torch:

@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 # Wraps every function of the package in jaxtyping's and beartype's checks when its module is first imported, hence
 # before any test imports ungrid. The kernels stay out: numba compiles plain functions only.
 ROOMS = Path(__file__).parents[1] / "src" / "ungrid"
-CHECKED = sorted(f"ungrid.{room.name}" for room in ROOMS.iterdir() if room.is_dir() and room.name != "kernels")
+CHECKED = sorted(f"ungrid.{room.parent.name}" for room in ROOMS.glob("*/__init__.py") if room.parent.name != "kernels")
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")  # an int is a float
 
 torch.use_deterministic_algorithms(True)

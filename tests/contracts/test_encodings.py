@@ -1,14 +1,17 @@
 """What every encoding keeps: shapes, dtype, gradients, seeds, its own description and the field file."""
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, runtime_checkable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ungrid import encodings
+from ungrid._base import taylor
 from ungrid.domains import Box
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import NeuralField
@@ -33,6 +36,11 @@ KINKED = {"SplineGrid, order 1"}
 
 def points(*batch: int) -> Tensor:
     return torch.rand(*batch, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+@runtime_checkable
+class TaylorPart(Protocol):
+    def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor: ...
 
 
 def test_every_class_has_a_sample(concrete_classes: Callable[[ModuleType, type], set[type]]) -> None:
@@ -94,3 +102,17 @@ def test_second_derivatives_where_it_is_smooth(
     bend = (encoding(x + east) - 2 * encoding(x) + encoding(x - east)) / h**2
     exact = Jet(encoding, x, axes=("x", "y")).d("x", "x")
     torch.testing.assert_close(exact, bend, rtol=1e-3, atol=1e-3 * max(1.0, exact.abs().max().item()))
+
+
+def test_forward_derivatives_are_those_of_autograd(make: Callable[[int], nn.Module]) -> None:
+    encoding, x = make(0).double(), points(4).double()
+    if not isinstance(encoding, TaylorPart):
+        return
+    value, first, second = encoding.forward_taylor(taylor.start(x))
+    exact = Jet(encoding, x, axes=tuple("xy"))
+    torch.testing.assert_close(value, exact.value)
+    for i, name in enumerate("xy"):
+        torch.testing.assert_close(first[i], exact.d(name))
+    for k, pair in enumerate(combinations_with_replacement("xy", 2)):
+        torch.testing.assert_close(second[k], exact.d(*pair))
+    assert encoding.forward_taylor(taylor.start(x, order=1))[2] is None

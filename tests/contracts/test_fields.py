@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
 from ungrid import fields
@@ -173,3 +174,9 @@ def test_field_file(make: Make, tmp_path: Path) -> None:
         assert torch.equal(again(points(5)), field(points(5)))
         assert np.array_equal(again(points(5).numpy()), field(points(5).numpy()))
         assert (again.domain, again.out_names) == (field.domain, field.out_names)
+
+
+def test_the_shape_checks_are_on() -> None:
+    """(N, 2) - (N,) would broadcast for N = 2, the classic silent error; `conftest.py` has the annotations checked."""
+    with pytest.raises(TypeCheckError):
+        SAMPLES["Siren"](0).square_error(points(2).float(), torch.zeros(2))

@@ -1,18 +1,22 @@
 """What every network of features keeps: shapes, dtype, gradients, seeds, its own description and the field file."""
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ungrid import networks
+from ungrid._base import taylor
 from ungrid.domains import Box
 from ungrid.encodings import Positional
 from ungrid.fields import NeuralField
 from ungrid.io import field_file
 from ungrid.networks import MLP, GridDecoder, Siren
+from ungrid.operators import Jet
 
 SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     f"MLP, {name}": lambda seed, name=name: MLP(4, 3, width=6, depth=2, activation=name, seed=seed)
@@ -26,6 +30,11 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
 
 def features(*batch: int) -> Tensor:
     return torch.randn(*batch, 4, generator=torch.Generator().manual_seed(0))
+
+
+@runtime_checkable
+class TaylorPart(Protocol):
+    def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor: ...
 
 
 def test_every_class_has_a_sample(concrete_classes: Callable[[ModuleType, type], set[type]]) -> None:
@@ -73,3 +82,17 @@ def test_field_file(make: Callable[[int], nn.Module], tmp_path: Path) -> None:
     field = NeuralField(Box(x=(-1, 1)), Positional(1, 2, include_input=False), network, out_names=("r", "g", "b"))
     again = field_file.load(field_file.save(field, tmp_path / "a.field"))
     assert torch.equal(again.network(features(5)), network(features(5)))
+
+
+def test_forward_derivatives_are_those_of_autograd(make: Callable[[int], nn.Module]) -> None:
+    network, x = make(0).double(), features(4).double()
+    if not isinstance(network, TaylorPart):
+        return
+    value, first, second = network.forward_taylor(taylor.start(x))
+    exact = Jet(network, x, axes=tuple("abcd"))
+    torch.testing.assert_close(value, exact.value)
+    for i, name in enumerate("abcd"):
+        torch.testing.assert_close(first[i], exact.d(name))
+    for k, pair in enumerate(combinations_with_replacement("abcd", 2)):
+        torch.testing.assert_close(second[k], exact.d(*pair))
+    assert network.forward_taylor(taylor.start(x, order=1))[2] is None

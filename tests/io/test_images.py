@@ -111,6 +111,29 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     assert np.sort(sides[row])[len(sides[row]) // 4] == pytest.approx(100 / 255, abs=0.02)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_compressed_tiffs_are_turned_once(tmp_path, orientation):
+    stored = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.tif", compression="tiff_lzw", exif=exif)
+    tifffile.imwrite(tmp_path / "b.tif", stored, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    assert np.array_equal(read(tmp_path / "a.tif").values, read(tmp_path / "b.tif").values)
+
+
+def test_more_modes(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    Image.fromarray(grey).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
+    assert read(tmp_path / "cmyk.jpg").values.shape == (3, 4, 3)
+    Image.fromarray(grey > 100).save(tmp_path / "bits.png")
+    assert np.array_equal(read(tmp_path / "bits.png").values[..., 0], grey > 100)
+    tifffile.imwrite(tmp_path / "planes.tif", np.stack([grey, grey // 2, grey // 4]), planarconfig="separate")
+    planes = read(tmp_path / "planes.tif").values * 255
+    np.testing.assert_allclose(planes, np.stack([grey, grey // 2, grey // 4], axis=-1), atol=1e-4)
+    tifffile.imwrite(tmp_path / "white.tif", grey, photometric="miniswhite")
+    np.testing.assert_allclose(read(tmp_path / "white.tif").values[..., 0] * 255, 255 - grey, atol=1e-4)
+
+
 def test_premultiplied_tiff_becomes_straight(tmp_path):
     stored = np.array([[[100, 50, 0, 200], [0, 0, 0, 0]]], dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["assocalpha"])

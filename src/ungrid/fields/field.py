@@ -86,4 +86,4 @@ class Field(nn.Module, ABC):
             values = [super(Field, self).__call__(part.to(device), cell).cpu() for part in points.split(CHUNK)]
         if not values:
             return np.empty((*x.shape[:-1], len(self.out_names)), dtype=np.float32)
-        return torch.cat(values).reshape(*x.shape[:-1], -1).numpy()
+        return torch.cat(values).reshape(*x.shape[:-1], len(self.out_names)).numpy()

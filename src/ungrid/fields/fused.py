@@ -39,7 +39,7 @@ def grid_values(encoding: SplineGrid, network: GridDecoder, unit: Float[Tensor, 
         values = kernel.grid_forward(
             points.numpy(), table, *encoding.kernel_arguments(), *_decoder_arrays(network), torch.get_num_threads()
         )
-    return torch.from_numpy(values).reshape(*unit.shape[:-1], -1)
+    return torch.from_numpy(values).reshape(*unit.shape[:-1], network.out_features)
 
 
 class GridSquareError(torch.autograd.Function):

@@ -7,20 +7,28 @@ field are therefore in the user's units.
 
 import itertools
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
+from ungrid._base.taylor import Taylor, start
 from ungrid.domains import Domain
 from ungrid.encodings import SplineGrid
 from ungrid.fields.field import Field
 from ungrid.fields.fused import GridSquareError, grid_values
-from ungrid.networks import GridDecoder
+from ungrid.networks import MLP, GridDecoder, Siren
 
 MOST_SUBSAMPLES = 64  # per axis, when a footprint is averaged
+
+
+@runtime_checkable
+class Smooth(Protocol):
+    """A part that propagates value, gradient and second derivatives forward."""
+
+    def forward_taylor(self, z: Taylor) -> Taylor: ...
 
 
 class Encoding(Protocol):
@@ -138,7 +146,27 @@ class NeuralField(Field):
                 error = GridSquareError.apply(encoding, network, unit, (target - offset) / scale, weight,
                                               *grid_parameters(encoding, network))  # fmt: skip
                 return error * scale**2
+        if isinstance(network, MLP | Siren) and set(self.value_scale) == {1.0} and not any(self.value_offset):
+            features = encoding(self.unit(x).to(next(network.parameters()).dtype))
+            return network.fused_square_error(features, target, weight)
         return super().square_error(x, target, weight)
+
+    @property
+    def taylor_order(self) -> int:
+        """2 where encoding and network propagate derivatives forward, else 0."""
+        return 2 if isinstance(self.encoding, Smooth) and isinstance(self.network, Smooth) else 0
+
+    def forward_taylor(self, x: Float[Tensor, "n d"], order: int) -> Taylor:
+        """Value, first and second derivatives in the user's coordinates and units, in one forward pass."""
+        assert isinstance(self.encoding, Smooth)
+        assert isinstance(self.network, Smooth)
+        dtype = next(self.network.parameters()).dtype
+        value, jacobian, second = start(x.to(dtype), order=order)
+        unit = torch.as_tensor(unit_scale(self.domain), dtype=dtype, device=x.device)
+        z = (self.unit(x).to(dtype), jacobian / unit, second)
+        value, jacobian, second = self.network.forward_taylor(self.encoding.forward_taylor(z))
+        scale = torch.as_tensor(self.value_scale, dtype=dtype, device=x.device)
+        return self._scaled(value), jacobian * scale, None if second is None else second * scale
 
 
 def grid_parameters(encoding: SplineGrid, network: GridDecoder) -> list[nn.Parameter]:

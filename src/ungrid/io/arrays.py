@@ -19,7 +19,6 @@ AXES = {
     "image": ("y", "x"),
     "video": ("t", "y", "x"),
     "volume": ("z", "y", "x"),
-    "grid": ("t", "z", "y", "x"),
 }
 _COLORS = {1: ("grey",), 2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
@@ -78,7 +77,7 @@ def from_array(array: np.ndarray, kind: str | None = None, *, spacing: Sequence[
 
     Args:
         array: (N,) or (N, c) sound; (H, W) or (H, W, c) picture; (D, H, W) volume; (T, H, W, c) clip.
-        kind: "audio", "image", "video", "volume" or "grid" (t, z, y, x); None takes it from the shape: three axes are
+        kind: "audio", "image", "video" or "volume"; None takes it from the shape: three axes are
             a picture if the last has at most 4 entries, a volume if it has more.
         spacing: the distance of neighbouring samples along each axis (seconds for the t of sounds and clips); None
             for the axes of pictures, where the longest spans [-1, 1].

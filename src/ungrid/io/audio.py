@@ -6,7 +6,7 @@ Convention: one axis t in seconds; sample i stands at ``(i + 1/2) / rate``. Valu
 
 import os
 import struct
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read_audio(path: str | os.PathLike[str]) -> GridSamples:
     return GridSamples(grid, values, names, "audio", 2.0, metadata)
 
 
-def _check_wav(stream: BinaryIO) -> None:
+def _check_wav(stream: BufferedIOBase) -> None:
     """Refuse a WAV whose data chunk is longer than the rest of the file; libsndfile would read the stump silently."""
     head, size = stream.read(12), byte_count(stream)
     while head[:4] == b"RIFF" and len(chunk := stream.read(8)) == 8:

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from ungrid._base.errors import InputError
 
@@ -80,12 +79,12 @@ def decoding(path: Path, what: str) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
         raise InputError(
-            f"{path} cannot be read as {what} ({reason})", f"a complete {what} file", "is it damaged or cut short?"
+            f"{path} cannot be read as {what} ({reason})", "a complete file of that kind", "is it damaged or cut short?"
         ) from error
 
 
 @contextmanager
-def opened(path: Path, what: str) -> Iterator[BinaryIO]:
+def opened(path: Path, what: str) -> Iterator[io.BufferedIOBase]:
     """The file opened for reading, unpacked in memory where it is gzip or xz; errors as in `decoding`."""
     with decoding(path, what), open(path, "rb") as file:
         head = file.read(6)
@@ -98,7 +97,7 @@ def opened(path: Path, what: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def byte_count(file: BinaryIO) -> int:
+def byte_count(file: io.BufferedIOBase) -> int:
     """The size of an open file; its position stays."""
     position = file.tell()
     size = file.seek(0, os.SEEK_END)

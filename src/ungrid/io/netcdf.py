@@ -33,8 +33,8 @@ def read_netcdf(
             from the end. Dimensions of length one are left out anyway.
 
     Returns:
-        Values (*shape, 1). Metadata: ``variable``, ``unit``, ``selected`` (the coordinates left out, "level=500"), ``time_units``
-        and ``time_start`` where there is a time, ``format``.
+        Values (*shape, 1). Metadata: ``variable``, ``unit``, ``selected`` (the coordinates left out, "level=500"),
+        ``time_units`` and ``time_start`` where there is a time, ``format``.
 
     Raises:
         InputError: if the variable is not named and several could be meant, is not numeric, an axis is not equally
@@ -45,13 +45,19 @@ def read_netcdf(
     file = existing_file(path)
     with (
         decoding(file, "NetCDF"),
-        xarray.open_dataset(file, engine="netcdf4", decode_times=False, cache=False) as dataset,
+        xarray.open_dataset(file, engine=_engine(file), decode_times=False, cache=False) as dataset,
     ):
         name = _chosen(dataset, variable, file)
         array, selected = _selected(dataset[name], select or {})
         size = float(np.prod(array.shape, dtype=float)) * array.dtype.itemsize
         check_decoded_size(size, file.stat().st_size, f"variable {name!r} of shape {array.shape}")
         return _samples(array, name, selected)
+
+
+def _engine(file: Path) -> str:
+    """SciPy for the classic formats, since the C library loops for seconds on damaged headers; else netCDF4."""
+    with open(file, "rb") as stream:
+        return "scipy" if stream.read(4) in (b"CDF\x01", b"CDF\x02") else "netcdf4"
 
 
 def _chosen(dataset: Any, variable: str | None, file: Path) -> str:

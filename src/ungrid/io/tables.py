@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -69,8 +70,9 @@ def read_table(
         group: column that says which rows belong together; None takes one named line, track, group, ...
 
     Returns:
-        Points, values, standard errors and group codes. Metadata: ``coords``, ``values``, ``sigma``, ``group`` (names of
-        the columns), ``guessed`` (which of these four were), ``rows``, ``dropped_rows`` (a value was missing), ``time_origin`` of date columns (then in seconds).
+        Points, values, standard errors and group codes. Metadata: ``coords``, ``values``, ``sigma``, ``group`` (names
+        of the columns), ``guessed`` (which of these four were), ``rows``, ``dropped_rows`` (a value was missing),
+        ``time_origin`` of date columns (then in seconds), ``format``.
 
     Raises:
         InputError: if the file is no table, a column is missing or not numeric, or a coordinate is missing (with row).
@@ -88,7 +90,7 @@ def read_table(
 class _Csv:
     """A text table: the names, the first rows, and the columns as lists of strings."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self.text, self.delimiter = _decoded(stream), ","
         start = self.text[: 1 << 16]
         lines = [line for line in start.splitlines() if line and not line.startswith("#")]
@@ -130,7 +132,7 @@ class _Csv:
 class _Parquet:
     """A Parquet table, read column by column."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self.file = require("pyarrow.parquet", "table").ParquetFile(stream)
         self.names = [str(name) for name in self.file.schema_arrow.names]
         check_decoded_size(8.0 * self.file.metadata.num_rows, byte_count(stream), "a Parquet table")
@@ -149,7 +151,7 @@ class _Parquet:
         }
 
 
-def _decoded(stream: BinaryIO) -> str:
+def _decoded(stream: BufferedIOBase) -> str:
     data = stream.read()
     if b"\0" in data:
         raise InputError("a table with zero bytes", "a text file", "is it a spreadsheet? save it as CSV")

@@ -132,7 +132,7 @@ def read_numpy(path: str | os.PathLike[str], *, variable: str | None = None, kin
     with decoding(file, "a numpy array"):
         if zipfile.is_zipfile(file):
             return from_array(_from_npz(file, variable), kind)
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)  # mapping checks the size against the header
+        mapped = np.lib.format.open_memmap(file, mode="r")  # mapping checks the size against the header
         return from_array(np.array(mapped), kind)
 
 

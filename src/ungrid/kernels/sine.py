@@ -1,19 +1,15 @@
-"""Elementwise parts of fused networks: a sine layer with its slope, and the product of the backward pass.
+"""Elementwise parts of fused networks: sine and relu layers with their slopes, and the product of the backward pass.
 
 Convention: arrays are (rows, columns), C-contiguous, float32, or uint16 holding the bits of bfloat16 numbers; arithmetic is
 float32 in either case, and bfloat16 results are rounded to nearest, ties to even. Outputs never overlap inputs.
-
-Rows are cut into BLOCKS contiguous blocks whatever the number of threads, and sums are kept for each block, so results do
-not depend on the number of threads.
+They run on one thread and release the interpreter: callers give each thread rows of its own, small enough for its cache.
 """
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 from numba.extending import overload
-
-BLOCKS = 32
 
 # Contraction to fused multiply-adds is wanted, but no reassociation: it would undo the range reduction.
 FLAGS = {"contract"}
@@ -41,7 +37,7 @@ def _write(array: Any, i: int, j: int, number: np.float32) -> None:
     """Store a float32 number in the type of the array."""
 
 
-@overload(_read, inline="always")
+@overload(_read)
 def _read_any(number: Any) -> Any:
     def exact(number: Any) -> Any:
         return number
@@ -52,7 +48,7 @@ def _read_any(number: Any) -> Any:
     return widened if number == types.uint16 else exact
 
 
-@overload(_write, inline="always")
+@overload(_write)
 def _write_any(array: Any, i: int, j: int, number: np.float32) -> Any:
     def exact(array: Any, i: int, j: int, number: np.float32) -> None:
         array[i, j] = number
@@ -65,7 +61,7 @@ def _write_any(array: Any, i: int, j: int, number: np.float32) -> Any:
     return rounded if array.dtype == types.uint16 else exact
 
 
-@njit(inline="always", fastmath=FLAGS)
+@njit(fastmath=FLAGS)
 def _sine_and_cosine(x: np.float32) -> tuple[np.float32, np.float32]:
     """sin x and cos x to about one unit in the last place of 1, for |x| up to about 10^4."""
     turns = np.rint(x * INVERSE_PI)
@@ -82,7 +78,7 @@ def _sine_and_cosine(x: np.float32) -> tuple[np.float32, np.float32]:
     )
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=FLAGS)
+@njit(nogil=True, cache=True, fastmath=FLAGS)
 def sine_layer(z: np.ndarray, bias: np.ndarray, omega: float, out: np.ndarray, slope: np.ndarray) -> None:
     """``out = sin(omega (z + bias))`` and its derivative by z, ``slope = omega cos(omega (z + bias))``.
 
@@ -95,15 +91,26 @@ def sine_layer(z: np.ndarray, bias: np.ndarray, omega: float, out: np.ndarray, s
     """
     rows, columns = z.shape
     frequency = np.float32(omega)
-    for block in prange(BLOCKS):
-        for i in range(block * rows // BLOCKS, (block + 1) * rows // BLOCKS):
-            for j in range(columns):
-                s, c = _sine_and_cosine(frequency * (_read(z[i, j]) + bias[j]))
-                _write(out, i, j, s)
-                _write(slope, i, j, frequency * c)
+    for i in range(rows):
+        for j in range(columns):
+            s, c = _sine_and_cosine(frequency * (_read(z[i, j]) + bias[j]))
+            _write(out, i, j, s)
+            _write(slope, i, j, frequency * c)
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=FLAGS)
+@njit(nogil=True, cache=True, fastmath=FLAGS)
+def relu_layer(z: np.ndarray, bias: np.ndarray, out: np.ndarray, slope: np.ndarray) -> None:
+    """``out = max(z + bias, 0)`` and its derivative by z, 0 or 1; arguments as in `sine_layer`."""
+    rows, columns = z.shape
+    for i in range(rows):
+        for j in range(columns):
+            v = _read(z[i, j]) + bias[j]
+            positive = np.float32(v > np.float32(0))
+            _write(out, i, j, v * positive)
+            _write(slope, i, j, positive)
+
+
+@njit(nogil=True, cache=True, fastmath=FLAGS)
 def scale_and_sum(g: np.ndarray, slope: np.ndarray, out: np.ndarray, sums: np.ndarray) -> None:
     """``out = g * slope``, the gradient by the layer's sums, and its column sums, the gradient by the bias.
 
@@ -111,12 +118,11 @@ def scale_and_sum(g: np.ndarray, slope: np.ndarray, out: np.ndarray, sums: np.nd
         g: (rows, columns), the gradient by the layer's output.
         slope: (rows, columns), as written by `sine_layer`.
         out: (rows, columns), is written.
-        sums: (BLOCKS, columns) float32; the sums over each block of rows are added to it.
+        sums: (columns,) float32; the column sums are added to it.
     """
     rows, columns = g.shape
-    for block in prange(BLOCKS):
-        for i in range(block * rows // BLOCKS, (block + 1) * rows // BLOCKS):
-            for j in range(columns):
-                product = _read(g[i, j]) * _read(slope[i, j])
-                _write(out, i, j, product)
-                sums[block, j] += product
+    for i in range(rows):
+        for j in range(columns):
+            product = _read(g[i, j]) * _read(slope[i, j])
+            _write(out, i, j, product)
+            sums[j] += product

@@ -11,17 +11,19 @@ In bfloat16 the products between hidden layers and the stored activations are bf
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ungrid.kernels.sine import BLOCKS, scale_and_sum
+from ungrid.kernels.sine import scale_and_sum
 
 CHUNK = 2048  # rows; a chunk of 4 hidden layers of 256 holds 16 MB of activations and slopes in float32
 
+T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 Activate = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 """``(layer, z, bias, h, slope)``: writes h and slope."""
@@ -76,19 +78,17 @@ class _SquareError(torch.autograd.Function):
         precision: Precision,
         *parameters: Tensor,
     ) -> Tensor:
-        walk = _Walk(list(parameters), activate, min(CHUNK, len(x)), precision)
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        scale = 2.0 / target.numel()
-        total = 0.0
-        for start in range(0, len(x), CHUNK):
-            rows = slice(start, start + CHUNK)
-            residual = walk.forward(x[rows]) - target[rows]
-            weighted = residual if weight is None else residual * weight[rows].reshape(-1, 1)
-            total += torch.dot(weighted.flatten(), residual.flatten()).item()
-            walk.backward(x[rows], weighted * scale, None if by_x is None else by_x[rows])
+        threads = torch.get_num_threads()
+
+        def walk(part: int) -> _Walk:
+            rows = range(part * len(x) // threads, (part + 1) * len(x) // threads)
+            return _Walk(list(parameters), activate, precision).over(rows, x, target, weight, by_x)
+
+        walks = on_threads(walk, threads)
         ctx.by_x = by_x
-        ctx.by_parameters = walk.gradients()
-        return x.new_tensor(total / target.numel())
+        ctx.by_parameters = [torch.stack(parts).sum(dim=0) for parts in zip(*(w.gradients() for w in walks), strict=True)]
+        return x.new_tensor(sum(w.loss for w in walks))
 
     @staticmethod
     @once_differentiable
@@ -97,10 +97,31 @@ class _SquareError(torch.autograd.Function):
         return by_x, None, None, None, None, *(g * gradient for gradient in ctx.by_parameters)
 
 
-class _Walk:
-    """The buffers of one chunk and the sums over chunks."""
+def on_threads(work: Callable[[int], T], threads: int) -> list[T]:
+    """``[work(0), ..., work(threads - 1)]``, each on a thread of its own whose torch operations use no further threads.
 
-    def __init__(self, parameters: list[Tensor], activate: Activate, rows: int, precision: Precision) -> None:
+    Threads with rows of their own wait for each other once in a step instead of once in an operation.
+    """
+
+    def alone(part: int) -> T:
+        torch.set_num_threads(1)  # holds for this thread, and as the default of later ones, hence the reset below
+        with torch.no_grad():
+            return work(part)
+
+    if threads == 1:
+        return [work(0)]
+    with ThreadPoolExecutor(threads) as pool:
+        results = list(pool.map(alone, range(threads)))
+    torch.set_num_threads(threads)
+    return results
+
+
+class _Walk:
+    """One thread's buffers for a chunk, and its sums over chunks."""
+
+    def __init__(self, parameters: list[Tensor], activate: Activate, precision: Precision) -> None:
+        rows = CHUNK
+        self.loss = 0.0
         self.activate = activate
         self.weights, self.biases = parameters[::2], parameters[1::2]
         self.widths = [len(bias) for bias in self.biases]
@@ -114,8 +135,22 @@ class _Walk:
         self.g = {dtype: torch.empty(rows * max(hidden), dtype=dtype) for dtype in {low, torch.float32}}
         # Laid out along the longer side: the product of a narrow layer is several times faster this way.
         self.by_weights = [_zeros(*weight.shape) for weight in self.weights]
-        self.by_hidden_biases = [np.zeros((BLOCKS, m), dtype=np.float32) for m in hidden]
+        self.by_hidden_biases = [torch.zeros(m, dtype=torch.float32) for m in hidden]
         self.by_last_bias = torch.zeros(self.widths[-1], dtype=torch.float32)
+
+    def over(
+        self, rows: range, x: Tensor, target: Tensor, weight: Tensor | None, by_x: Tensor | None
+    ) -> "_Walk":
+        """Walk over some rows of the batch; fills those rows of `by_x`."""
+        for start in range(rows.start, rows.stop, CHUNK):
+            chunk = slice(start, min(start + CHUNK, rows.stop))
+            residual = self.forward(x[chunk]) - target[chunk]
+            weighted = residual / target.numel()
+            if weight is not None:
+                weighted *= weight[chunk].reshape(-1, 1)
+            self.loss += torch.dot(weighted.flatten(), residual.flatten()).item()
+            self.backward(x[chunk], 2 * weighted, None if by_x is None else by_x[chunk])
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's values on a chunk; keeps what `backward` needs."""
@@ -142,7 +177,7 @@ class _Walk:
             lower = self.products[layer - 1].dtype
             g = _rows(self.g[lower], n, self.widths[layer - 1])
             slope = self.slopes[layer - 1][:n]
-            scale_and_sum(numbers(by_h), numbers(slope), numbers(g), self.by_hidden_biases[layer - 1])
+            scale_and_sum(numbers(by_h), numbers(slope), numbers(g), numbers(self.by_hidden_biases[layer - 1]))
         self._add_weight_gradient(0, g, x)
         if by_x is not None:
             torch.mm(g, self.weights[0], out=by_x)
@@ -156,7 +191,7 @@ class _Walk:
 
     def gradients(self) -> list[Tensor]:
         """Weight and bias gradients in the order of the parameters."""
-        biases = [torch.from_numpy(blocks.sum(axis=0)) for blocks in self.by_hidden_biases] + [self.by_last_bias]
+        biases = [*self.by_hidden_biases, self.by_last_bias]
         weights = [total.contiguous() for total in self.by_weights]
         return [part for pair in zip(weights, biases, strict=True) for part in pair]
 

@@ -16,7 +16,8 @@ from torch.nn import functional
 from ungrid._base import taylor
 from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
-from ungrid.networks.fused import Precision, mean_square_error, runs_fused, square_error
+from ungrid.kernels.sine import relu_layer
+from ungrid.networks.fused import Precision, mean_square_error, numbers, runs_fused, square_error
 from ungrid.networks.layers import linears, uniform_linear
 
 
@@ -125,7 +126,7 @@ class MLP(nn.Module):
     ) -> Float[Tensor, ""]:
         """The mean over rows and columns of ``weight (forward(x) - target)^2``, for training by first derivatives.
 
-        float32 parameters on a CPU take the fused walk, which knows first derivatives only; else it is the plain formula.
+        A relu network in float32 on a CPU takes the fused walk, which knows first derivatives only; else it is the plain formula.
 
         Args:
             x: rows of features; they may require gradients.
@@ -134,14 +135,9 @@ class MLP(nn.Module):
             precision: "bfloat16" computes the products between hidden layers with bfloat16 factors.
         """
         layers = linears(self.layers)
-        if runs_fused(layers, x):
+        if self.activation == "relu" and runs_fused(layers, x):
             return square_error(layers, self._activate, x, target, weight, precision)
         return mean_square_error(self(x), target, weight)
 
     def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
-        if self.activation == "relu":  # in place; the sign of the output is the slope
-            torch.sign(torch.add(z, bias, out=h).clamp_(min=0), out=slope)
-            return
-        value, first, _ = ACTIVATIONS[self.activation][1](z + bias)
-        h.copy_(value)
-        slope.copy_(first)
+        relu_layer(numbers(z), bias.detach().numpy(), numbers(h), numbers(slope))
