@@ -10,9 +10,11 @@ import torch
 from jaxtyping import install_import_hook
 
 # Wraps every function of the package in jaxtyping's and beartype's checks when its module is first imported, hence
-# before any test imports ungrid. The kernels stay out: numba compiles plain functions only.
+# before any test imports ungrid. The kernels stay out: numba compiles plain functions only. So does the command, which
+# imports the types in its annotations only when it needs them.
 ROOMS = Path(__file__).parents[1] / "src" / "ungrid"
-CHECKED = sorted(f"ungrid.{room.parent.name}" for room in ROOMS.glob("*/__init__.py") if room.parent.name != "kernels")
+NAMES = {room.parent.name for room in ROOMS.glob("*/__init__.py")} - {"kernels", "cli"}
+CHECKED = sorted(f"ungrid.{name}" for name in NAMES)
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")  # an int is a float
 
 torch.use_deterministic_algorithms(True)

@@ -6,6 +6,8 @@ Names are resolved on first use, so that ``import ungrid`` does not import torch
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ungrid._base.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ungrid.fields import Field as Field
     from ungrid.io import load as load
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from ungrid.signals import plan as plan
     from ungrid.signals import sample_grid as sample_grid
     from ungrid.solvers import FitResult as FitResult
-
-__version__ = "0.1.0"
 
 _ROOM_OF = {
     "Field": "ungrid.fields",

@@ -3,7 +3,7 @@ import pytest
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
-from ungrid.io import read, write
+from ungrid.io import from_array, read, write
 from ungrid.io.audio import write_audio
 from ungrid.sampling import GridSamples
 
@@ -60,6 +60,8 @@ def test_wrong_uses(tmp_path):
     good = sound(np.zeros((9, 1)), 8000)
     with pytest.raises(InputError, match="subtype"):
         write_audio(tmp_path / "a.flac", good, subtype="FLOAT")
+    with pytest.raises(InputError, match="seconds"):
+        write(tmp_path / "a.wav", from_array(np.zeros(9)))
     with pytest.raises(InputError, match="missing"):
         write(tmp_path / "a.wav", sound(np.full((9, 1), np.nan), 8000))
     with pytest.raises(InputError, match="named"):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid
-from ungrid.io import read, write
+from ungrid.io import from_array, read, write
 from ungrid.io.images import read_image, write_image
 from ungrid.io.png16 import decode, encode
 from ungrid.sampling import GridSamples
@@ -127,9 +127,14 @@ def test_more_modes(tmp_path):
     assert read(tmp_path / "cmyk.jpg").values.shape == (3, 4, 3)
     Image.fromarray(grey > 100).save(tmp_path / "bits.png")
     assert np.array_equal(read(tmp_path / "bits.png").values[..., 0], grey > 100)
-    tifffile.imwrite(tmp_path / "planes.tif", np.stack([grey, grey // 2, grey // 4]), planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "planes.tif", np.stack([grey, grey // 2, grey // 4]), photometric="rgb", planarconfig="separate"
+    )
     planes = read(tmp_path / "planes.tif").values * 255
     np.testing.assert_allclose(planes, np.stack([grey, grey // 2, grey // 4], axis=-1), atol=1e-4)
+    many = from_array(np.random.default_rng(1).normal(size=(4, 5, 6)), "image")
+    write(tmp_path / "many.tif", many)
+    assert np.array_equal(read(tmp_path / "many.tif").values, many.values)
     tifffile.imwrite(tmp_path / "white.tif", grey, photometric="miniswhite")
     np.testing.assert_allclose(read(tmp_path / "white.tif").values[..., 0] * 255, 255 - grey, atol=1e-4)
 
@@ -200,6 +205,20 @@ def test_large_flat_pictures_pass(tmp_path):
     """Fourteen megapixels of one colour: the best that deflate can do must not be taken for a bomb."""
     Image.new("RGB", (3750, 3750), (9, 9, 9)).save(tmp_path / "a.png")
     assert read(tmp_path / "a.png").values.shape == (3750, 3750, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_stump_is_refused_and_a_tail_is_ignored(tmp_path, suffix, depth):
+    path = tmp_path / f"a{suffix}"
+    write(path, picture(np.random.default_rng(0).random((60, 50, 3)), bit_depth=depth))
+    data, whole = path.read_bytes(), read(path).values
+    for share in (0.2, 0.5, 0.9):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(InputError):
+            read(path)
+    path.write_bytes(data + b"something behind the end")
+    assert np.array_equal(read(path).values, whole)
 
 
 def test_one_pixel_and_stacks_are_refused(tmp_path):

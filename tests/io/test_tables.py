@@ -96,7 +96,7 @@ def test_separators_and_packing(tmp_path, separator, pack, end):
 
 def test_groups_of_any_kind_become_codes(tmp_path):
     samples = read(table(tmp_path, "x,value,line\n1,1,B\n2,2,A\n3,3,B\n"))
-    assert np.array_equal(samples.groups, [1, 0, 1])
+    assert np.array_equal(samples.groups, [0, 1, 0])
     assert samples.metadata["group"] == "line"
     numbers = read(table(tmp_path, "x,value,boat\n1,1,7\n2,2,9\n3,3,7\n"), values=["value"], group="boat")
     assert np.array_equal(numbers.groups, [0, 1, 0])

@@ -3,3 +3,4 @@
 from ungrid.fields.field import Field as Field
 from ungrid.fields.function import FunctionField as FunctionField
 from ungrid.fields.neural import NeuralField as NeuralField
+from ungrid.fields.spline import SplineField as SplineField

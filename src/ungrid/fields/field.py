@@ -60,16 +60,11 @@ class Field(nn.Module, ABC):
     def on_grid(self, grid: RegularGrid, footprint: bool = False) -> np.ndarray:
         """The values at the centres of `grid`, shape ``(*grid.shape, c)``; with `footprint`, means over its cells."""
         cell = grid.spacing if footprint else None
-        rest = np.stack(np.meshgrid(*(grid.centers(k) for k in range(1, grid.box.dim)), indexing="ij"), axis=-1) \
-            if grid.box.dim > 1 else np.empty((0,))  # fmt: skip
-        slabs = max(1, CHUNK // max(1, grid.size // grid.shape[0]))
-        first = grid.centers(0)
+        first, *rest = (grid.centers(k) for k in range(grid.box.dim))
+        slab = max(1, CHUNK // (grid.size // grid.shape[0]))
         parts = []
-        for begin in range(0, len(first), slabs):
-            some = first[begin : begin + slabs]
-            lead = np.broadcast_to(some.reshape(-1, *[1] * grid.box.dim), (len(some), *grid.shape[1:], 1))
-            tail = np.broadcast_to(rest, (len(some), *rest.shape)) if grid.box.dim > 1 else None
-            points = lead if tail is None else np.concatenate([lead, tail], axis=-1)
+        for begin in range(0, len(first), slab):
+            points = np.stack(np.meshgrid(first[begin : begin + slab], *rest, indexing="ij"), axis=-1)
             parts.append(self._on_array(points, cell))
         return np.concatenate(parts)
 
@@ -84,6 +79,4 @@ class Field(nn.Module, ABC):
             cell = cell.expand(x.shape[-1])
         with torch.no_grad():
             values = [super(Field, self).__call__(part.to(device), cell).cpu() for part in points.split(CHUNK)]
-        if not values:
-            return np.empty((*x.shape[:-1], len(self.out_names)), dtype=np.float32)
         return torch.cat(values).reshape(*x.shape[:-1], len(self.out_names)).numpy()

@@ -17,6 +17,7 @@ from ungrid.io.arrays import check_samples, numbered
 from ungrid.io.files import byte_count, check_decoded_size, existing_file, opened, replacing
 from ungrid.sampling import GridSamples
 
+_HIGHEST_RATE = 655_350  # of FLAC, in hertz
 _OPEN_ENDED = 0x7FFFF000  # programs that stream a WAV write a data size from here up, meaning "until the end"
 
 
@@ -81,9 +82,11 @@ def write_audio(path: str | os.PathLike[str], samples: GridSamples, *, subtype: 
         raise InputError(f"a sound named {suffix!r}", ".wav or .flac")
     if samples.values.ndim != 2 or samples.missing:
         raise InputError(f"samples of shape {samples.values.shape}, {samples.missing} missing", "a complete (N, c)")
+    if samples.grid.box.axes[0].unit != "s":
+        raise InputError("samples whose first axis is not in seconds", "a time axis", "give from_array a spacing")
     rate = round(1.0 / float(samples.grid.spacing[0]))
-    if rate < 1:
-        raise InputError(f"samples {samples.grid.spacing[0]:.4g} s apart", "at least one sample for each second")
+    if not 1 <= rate <= _HIGHEST_RATE:
+        raise InputError(f"samples {samples.grid.spacing[0]:.4g} s apart", f"1 to {_HIGHEST_RATE} for each second")
     sixteen = suffix == ".flac" or samples.metadata.get("subtype") == "PCM_16"
     subtype = subtype or ("PCM_16" if sixteen else "FLOAT")
     if subtype not in ("PCM_16", "FLOAT") or (subtype == "FLOAT" and suffix == ".flac"):

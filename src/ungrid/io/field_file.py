@@ -23,8 +23,8 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor
 
-import ungrid
 from ungrid._base.errors import InputError
+from ungrid._base.version import __version__
 from ungrid.domains import Axis, Box
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import Field, NeuralField
@@ -88,7 +88,7 @@ def save(
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "ungrid": ungrid.__version__,
+        "ungrid": __version__,
         **_described(field),
         "axes": [dataclasses.asdict(axis) for axis in field.domain.axes],
         "out_names": list(field.out_names),

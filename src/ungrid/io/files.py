@@ -7,6 +7,7 @@ moves over the target when it is complete.
 
 import gzip
 import io
+import logging
 import lzma
 import os
 import secrets
@@ -14,11 +15,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from ungrid._base.errors import InputError
 
 INFLATION = 1100  # deflate cannot expand a byte to more than 1032, progressive JPEG one to less than that
 FREE_BYTES = 1 << 26  # decoded sizes up to this are not questioned
+_LOGGERS = ("nibabel.global", "tifffile", "trimesh", "PIL.TiffImagePlugin", "PIL.PngImagePlugin")
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
@@ -68,11 +71,15 @@ def decoding(path: Path, what: str) -> Iterator[None]:
     """Turn every exception of a decoder into an `InputError` with its cause, and keep its warnings to itself.
 
     Third-party decoders answer damaged bytes with exceptions of every type (struct.error, KeyError, MemoryError, ...),
-    and with warnings that say nothing about the caller's program: hence the broad clause and the silence.
+    and with warnings and log lines that say nothing about the caller's program: hence the broad clause and the silence.
     """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.disabled for logger in loggers]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            for logger in loggers:
+                logger.disabled = True
             yield
     except InputError:
         raise
@@ -81,20 +88,23 @@ def decoding(path: Path, what: str) -> Iterator[None]:
         raise InputError(
             f"{path} cannot be read as {what} ({reason})", "a complete file of that kind", "is it damaged or cut short?"
         ) from error
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 @contextmanager
 def opened(path: Path, what: str) -> Iterator[io.BufferedIOBase]:
     """The file opened for reading, unpacked in memory where it is gzip or xz; errors as in `decoding`."""
     with decoding(path, what), open(path, "rb") as file:
-        head = file.read(6)
-        file.seek(0)
-        if head[:2] == b"\x1f\x8b":
-            yield io.BytesIO(_unpacked(gzip.GzipFile(fileobj=file), path))
-        elif head == b"\xfd7zXZ\x00":
-            yield io.BytesIO(_unpacked(lzma.LZMAFile(file), path))
-        else:
-            yield file
+        unpacker = _unpacker(file)
+        yield file if unpacker is None else _unpacked(unpacker, path)
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of the content, unpacked where the file is gzip or xz; errors as in `decoding`."""
+    with decoding(path, "a source"), open(path, "rb") as file:
+        return (_unpacker(file) or file).read(count)
 
 
 def byte_count(file: io.BufferedIOBase) -> int:
@@ -105,16 +115,23 @@ def byte_count(file: io.BufferedIOBase) -> int:
     return size
 
 
-def _unpacked(packed: gzip.GzipFile | lzma.LZMAFile, path: Path) -> bytes:
-    limit = FREE_BYTES + INFLATION * path.stat().st_size
-    parts, total = [], 0
+def _unpacker(file: io.BufferedIOBase) -> gzip.GzipFile | lzma.LZMAFile | None:
+    head = file.read(6)
+    file.seek(0)
+    if head[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=cast(BinaryIO, file))
+    return lzma.LZMAFile(cast(BinaryIO, file)) if head == b"\xfd7zXZ\x00" else None
+
+
+def _unpacked(packed: gzip.GzipFile | lzma.LZMAFile, path: Path) -> io.BytesIO:
+    content, size = io.BytesIO(), path.stat().st_size
     while part := packed.read(1 << 22):
-        parts.append(part)
-        total += len(part)
-        check_decoded_size(total, path.stat().st_size, str(path)) if total > limit else None
-    if total == 0:
+        content.write(part)
+        check_decoded_size(content.tell(), size, str(path))
+    if content.tell() == 0:
         raise InputError(f"{path} unpacks to nothing", "a file with content")
-    return b"".join(parts)
+    content.seek(0)
+    return content
 
 
 @contextmanager

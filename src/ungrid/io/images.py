@@ -114,7 +114,10 @@ def _check_tiff(tiff: tifffile.TiffFile, page: Any, size: int) -> None:
             "a TIFF of several pages", "one picture", "split it, or save the stack as a volume (nii, nrrd, npy)"
         )
     count = page.imagewidth * page.imagelength * page.samplesperpixel
-    check_decoded_size(count * max(page.bitspersample, 1) / 8, size, f"a TIFF of shape {page.shape}")
+    check_decoded_size(count * max(page.bitspersample, 8) / 8, size, f"a TIFF of shape {page.shape}")
+    ends = [offset + length for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if len(ends) < int(np.prod(page.chunked)) or max(ends, default=0) > size:  # tifffile would read zeros there
+        raise InputError(f"a TIFF of shape {page.shape} with parts missing", "a complete TIFF", "it is cut short")
 
 
 def _tiff_page(page: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -124,7 +127,7 @@ def _tiff_page(page: Any) -> tuple[np.ndarray, dict[str, Any]]:
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.dtype.kind not in "buif":
         raise InputError(f"a TIFF of shape {array.shape} and type {array.dtype}", "one page of real numbers")
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in ("b", "u"):
         array = ~array
     if array.shape[2] in (2, 4) and page.extrasamples[:1] == (tifffile.EXTRASAMPLE.ASSOCALPHA,):
         array = _straight(scaled(array))

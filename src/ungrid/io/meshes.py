@@ -145,8 +145,7 @@ def distance_to_surface(mesh: TriangleMesh, points: np.ndarray) -> SurfaceDistan
 
 
 def _by_cell(points: np.ndarray) -> np.ndarray:
-    """An order in which neighbours in space follow each other, so that the search tree stays in the cache (twice as
-    fast)."""
+    """An order in which neighbours in space follow each other: the search tree stays in the cache (twice as fast)."""
     low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
     cells = ((points - low) * (_CELLS / np.maximum(high - low, 1e-300))).astype(np.int64).clip(0, _CELLS - 1)
     return np.argsort(cells @ np.array([_CELLS * _CELLS, _CELLS, 1]), kind="stable")

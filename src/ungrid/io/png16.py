@@ -66,8 +66,9 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    chunks, position = [], len(SIGNATURE)
-    while position + 12 <= len(data):
+    chunks: list[tuple[bytes, bytes]] = []
+    position = len(SIGNATURE)
+    while position + 12 <= len(data) and (not chunks or chunks[-1][0] != b"IEND"):
         (length,) = struct.unpack_from(">I", data, position)
         name, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
         if data[position + 8 + length : position + 12 + length] != struct.pack(">I", zlib.crc32(name + body)):

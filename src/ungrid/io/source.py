@@ -12,7 +12,7 @@ from typing import Any
 from ungrid._base.errors import InputError
 from ungrid.domains import TriangleMesh
 from ungrid.io.audio import read_audio, write_audio
-from ungrid.io.files import existing_file, opened
+from ungrid.io.files import existing_file, first_bytes
 from ungrid.io.images import read_image, write_image
 from ungrid.io.meshes import read_mesh, write_mesh
 from ungrid.io.netcdf import read_netcdf, write_netcdf
@@ -123,8 +123,7 @@ def read(
 
 def _kind(file: Path) -> str:
     suffix = _suffix(file)
-    with opened(file, suffix[1:] or "a source") as stream:
-        head = stream.read(352)
+    head = first_bytes(file, 352)
     for offset, signature, kind in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return kind

@@ -84,7 +84,7 @@ def read_table(
         table = _Parquet(stream) if parquet else _Csv(stream)
         columns = _choose(table, coords, values, sigma, group)
         wanted = (*columns.coords, *columns.values, *columns.sigma, *((columns.group,) if columns.group else ()))
-        return _assemble(table.read(wanted), columns, "parquet" if parquet else "csv")
+        return _assemble(table.read(wanted, columns.group), columns, "parquet" if parquet else "csv")
 
 
 class _Csv:
@@ -114,15 +114,17 @@ class _Csv:
         given = [cell for cell in cells if cell.strip().lower() not in _MISSING]
         return bool(given) and all(_is_number(cell) for cell in given)
 
-    def read(self, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def read(self, wanted: tuple[str, ...], text: str | None) -> dict[str, np.ndarray]:
+        """The wanted columns; the one called `text` as it is written."""
         indices = [self.names.index(name) for name in wanted]
         parts: list[list[np.ndarray]] = [[] for _ in wanted]
         rows, count = self._rows(), 0
         next(rows)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             _check_widths(chunk, len(self.names), count)
-            for part, index in zip(parts, indices, strict=True):
-                part.append(_column([row[index] for row in chunk]))
+            for name, part, index in zip(wanted, parts, indices, strict=True):
+                cells = [row[index] for row in chunk]
+                part.append(np.array(cells, dtype=object) if name == text else _column(cells))
             count += len(chunk)
         if not count:
             raise InputError("a table without rows below its names", "at least two rows")
@@ -142,11 +144,12 @@ class _Parquet:
         kind = self.file.schema_arrow.field(name).type
         return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
-    def read(self, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def read(self, wanted: tuple[str, ...], text: str | None) -> dict[str, np.ndarray]:
+        """The wanted columns; the one called `text` as it is stored."""
         table = self.file.read(columns=list(dict.fromkeys(wanted)))
         columns = {name: table.column(name).to_numpy() for name in wanted}
         return {
-            name: array.astype(np.float64) if self.numeric(name) or array.dtype.kind == "b" else array
+            name: array.astype(np.float64) if self.numeric(name) and name != text else array
             for name, array in columns.items()
         }
 
@@ -275,8 +278,8 @@ def _assemble(table: dict[str, np.ndarray], columns: Columns, kind: str) -> Poin
     metadata |= {"rows": len(kept), "dropped_rows": int((~kept).sum())}
     groups = None
     if columns.group:
-        _, codes = np.unique(table[columns.group].astype(str), return_inverse=True)
-        groups = codes[kept].astype(np.int64)
+        codes: dict[Any, int] = {}  # numbered in the order of their first row
+        groups = np.array([codes.setdefault(name, len(codes)) for name in table[columns.group].tolist()])[kept]
     if kept.sum() < 2:
         raise InputError(f"a table with {int(kept.sum())} rows whose values are numbers", "at least two")
     points = points[kept]

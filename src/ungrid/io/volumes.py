@@ -117,13 +117,12 @@ def _volume(values: np.ndarray, metadata: dict[str, Any], unit: str, frame_time:
     return GridSamples(grid, values, ("value",), "volume", value_range(values), metadata)
 
 
-def read_numpy(path: str | os.PathLike[str], *, variable: str | None = None, kind: str | None = None) -> GridSamples:
-    """Read an .npy file, or an array of an .npz file; no pickled objects.
+def read_numpy(path: str | os.PathLike[str], *, variable: str | None = None) -> GridSamples:
+    """Read an .npy file, or an array of an .npz file, as `from_array` understands its shape; no pickled objects.
 
     Args:
         path: the file.
         variable: the name of the array in an .npz file that holds several.
-        kind: as in `from_array`.
 
     Raises:
         InputError: if it is no such file, is damaged, holds objects, or the array cannot be chosen.
@@ -131,9 +130,9 @@ def read_numpy(path: str | os.PathLike[str], *, variable: str | None = None, kin
     file = existing_file(path)
     with decoding(file, "a numpy array"):
         if zipfile.is_zipfile(file):
-            return from_array(_from_npz(file, variable), kind)
+            return from_array(_from_npz(file, variable))
         mapped = np.lib.format.open_memmap(file, mode="r")  # mapping checks the size against the header
-        return from_array(np.array(mapped), kind)
+        return from_array(np.array(mapped))
 
 
 def _from_npz(file: Path, variable: str | None) -> np.ndarray:

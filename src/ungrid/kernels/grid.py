@@ -25,66 +25,59 @@ HASH_PRIMES = np.array([2654435761, 805459861, 3674653429, 2097192037], dtype=np
 
 
 @njit(cache=True, fastmath=True)
-def spline_taps(t, order, weights):
+def spline_taps(t, order, weights, axis):
     """First node and the `order` + 1 weights of the uniform B-spline basis at lattice coordinate t (de Boor 1978)."""
-    if order == 1:
-        j = int(np.floor(t))
-        f = np.float32(t - j)
-        weights[0] = np.float32(1) - f
-        weights[1] = f
-        return j
-    if order == 2:
-        j = int(np.floor(t + np.float32(0.5)))
-        f = np.float32(t - j)
-        weights[0] = np.float32(0.5) * (np.float32(0.5) - f) * (np.float32(0.5) - f)
-        weights[1] = np.float32(0.75) - f * f
-        weights[2] = np.float32(0.5) * (np.float32(0.5) + f) * (np.float32(0.5) + f)
-        return j - 1
-    j = int(np.floor(t))
-    f = np.float32(t - j)
+    half = np.float32(0.5 if order == 2 else 0.0)
+    j = np.floor(t + half)
+    f = t - j
     g = np.float32(1) - f
-    sixth = np.float32(1.0 / 6.0)
-    weights[0] = g * g * g * sixth
-    weights[1] = (np.float32(4) - np.float32(6) * f * f + np.float32(3) * f * f * f) * sixth
-    weights[3] = f * f * f * sixth
-    weights[2] = np.float32(1) - weights[0] - weights[1] - weights[3]
-    return j - 1
-
-
-@njit(cache=True)
-def row_start(node, lead, shape, entries, hashed):
-    """Where the row through the leading nodes `node[:lead]` begins in a level's table."""
-    if hashed:
-        key = np.int64(0)
-        for k in range(lead):
-            key ^= (np.int64(node[k]) + 1) * HASH_PRIMES[k & 3]
-        key ^= key >> 17
-        return (key & np.int64(0x7FFFFFFFFFFF)) % entries
-    row = np.int64(0)
-    for k in range(lead):
-        row = row * shape[k] + node[k]
-    return row * shape[lead]
+    if order == 1:
+        weights[axis, 0] = g
+        weights[axis, 1] = f
+        return np.int64(j)
+    if order == 2:
+        weights[axis, 0] = np.float32(0.5) * (np.float32(0.5) - f) * (np.float32(0.5) - f)
+        weights[axis, 1] = np.float32(0.75) - f * f
+        weights[axis, 2] = np.float32(0.5) * (np.float32(0.5) + f) * (np.float32(0.5) + f)
+        return np.int64(j) - 1
+    w0 = g * g * g * np.float32(1.0 / 6.0)
+    w1 = (np.float32(4) - np.float32(6) * f * f + np.float32(3) * f * f * f) * np.float32(1.0 / 6.0)
+    w3 = f * f * f * np.float32(1.0 / 6.0)
+    weights[axis, 0] = w0
+    weights[axis, 1] = w1
+    weights[axis, 2] = np.float32(1) - w0 - w1 - w3
+    weights[axis, 3] = w3
+    return np.int64(j) - 1
 
 
 @njit(cache=True, fastmath=True)
-def lead_taps(point, scale, shift, shape, entries, hashed, order, first, axis_weights, rows, weights):
-    """The rows that a point's leading axes touch, with their weights; returns how many."""
-    lead = len(point) - 1
+def lead_taps(points, i, level, shape, scale, shift, entries, hashed, order, axis_weights, rows, weights):
+    """The rows of a level that the leading axes of point i touch, with their weights; returns how many.
+
+    Rows are places in the level's table; the product over the axes is built up one axis at a time, from the back, in place.
+    """
+    lead = points.shape[1] - 1
     taps = order + 1
-    node = np.empty(4, dtype=np.int64)
+    count = 1
+    rows[0] = 0
+    weights[0] = np.float32(1)
     for k in range(lead):
-        first[k] = spline_taps(point[k] * scale[k] + shift[k], order, axis_weights[k])
-    count = taps**lead
+        node = spline_taps(points[i, k] * scale[level, k] + shift[level, k], order, axis_weights, k)
+        for c in range(count - 1, -1, -1):
+            row = rows[c]
+            w = weights[c]
+            for a in range(taps - 1, -1, -1):
+                if hashed[level]:
+                    rows[c * taps + a] = row ^ ((node + a + 1) * HASH_PRIMES[k & 3])
+                else:
+                    rows[c * taps + a] = row * shape[level, k] + node + a
+                weights[c * taps + a] = w * axis_weights[k, a]
+        count *= taps
     for c in range(count):
-        rest = c
-        w = np.float32(1)
-        for k in range(lead - 1, -1, -1):
-            a = rest % taps
-            rest //= taps
-            node[k] = first[k] + a
-            w *= axis_weights[k, a]
-        rows[c] = row_start(node, lead, shape, entries, hashed)
-        weights[c] = w
+        if hashed[level]:
+            rows[c] = ((rows[c] ^ (rows[c] >> 17)) & np.int64(0x7FFFFFFFFFFF)) % entries[level]
+        else:
+            rows[c] *= shape[level, lead]
     return count
 
 
@@ -106,8 +99,10 @@ def run_end(points, begin, end, max_gap):
 
 @njit(cache=True, fastmath=True)
 def add_window(window, table, base, row, offset, nodes, entries, features, w):
-    """window += w * (`nodes` nodes of the row from `offset` on), wrapping around at the end of a hashed table."""
-    begin = (row + offset) % entries
+    """Adds w * (`nodes` nodes of the row from `offset` on) to the window, wrapping at the end of a hashed table."""
+    begin = row + offset
+    if begin >= entries:
+        begin -= entries
     head = min(nodes, entries - begin) * features
     source = base + begin * features
     for i in range(head):
@@ -117,15 +112,104 @@ def add_window(window, table, base, row, offset, nodes, entries, features, w):
 
 
 @njit(cache=True, fastmath=True)
-def add_to_table(window, table, base, row, offset, nodes, entries, features, w):
-    """The transpose of `add_window`."""
-    begin = (row + offset) % entries
+def add_to_table(window, table, part, base, row, offset, nodes, entries, features, w):
+    """The transpose of `add_window`, on row `part` of the tables of all threads."""
+    begin = row + offset
+    if begin >= entries:
+        begin -= entries
     head = min(nodes, entries - begin) * features
     target = base + begin * features
     for i in range(head):
-        table[target + i] += w * window[i]
+        table[part, target + i] += w * window[i]
     for i in range(head, nodes * features):
-        table[base + i - head] += w * window[i]
+        table[part, base + i - head] += w * window[i]
+
+
+@njit(cache=True, fastmath=True)
+def encode_point(
+    points, i, table, shape, scale, shift, start, entries, features, hashed, order, out, row, axis_weights, rows,
+    row_weights,
+):  # fmt: skip
+    """Features of the single point i into row `row` of out."""
+    last = points.shape[1] - 1
+    taps = order + 1
+    column = 0
+    for level in range(len(features)):
+        count = lead_taps(
+            points, i, level, shape, scale, shift, entries, hashed, order, axis_weights, rows, row_weights
+        )
+        node = spline_taps(points[i, last] * scale[level, last] + shift[level, last], order, axis_weights, last)
+        n = features[level]
+        if n == 1 and not hashed[level]:
+            total = np.float32(0)
+            if taps == 4:
+                w0, w1 = axis_weights[last, 0], axis_weights[last, 1]
+                w2, w3 = axis_weights[last, 2], axis_weights[last, 3]
+                for c in range(count):
+                    place = start[level] + rows[c] + node
+                    total += row_weights[c] * (
+                        w0 * table[place] + w1 * table[place + 1] + w2 * table[place + 2] + w3 * table[place + 3]
+                    )
+            else:
+                for c in range(count):
+                    place = start[level] + rows[c] + node
+                    for a in range(taps):
+                        total += row_weights[c] * axis_weights[last, a] * table[place + a]
+            out[row, column] = total
+            column += 1
+            continue
+        for f in range(n):
+            out[row, column + f] = 0
+        for c in range(count):
+            begin = rows[c] + node
+            w = row_weights[c]
+            for a in range(taps):
+                entry = begin + a
+                if entry >= entries[level]:
+                    entry -= entries[level]
+                place = start[level] + entry * n
+                wa = w * axis_weights[last, a]
+                for f in range(n):
+                    out[row, column + f] += wa * table[place + f]
+        column += n
+
+
+@njit(cache=True, fastmath=True)
+def scatter_point(
+    points, i, grad, row, shape, scale, shift, start, entries, features, hashed, order, table_grad, part, axis_weights,
+    rows, row_weights,
+):  # fmt: skip
+    """The transpose of `encode_point`."""
+    last = points.shape[1] - 1
+    taps = order + 1
+    column = 0
+    for level in range(len(features)):
+        count = lead_taps(
+            points, i, level, shape, scale, shift, entries, hashed, order, axis_weights, rows, row_weights
+        )
+        node = spline_taps(points[i, last] * scale[level, last] + shift[level, last], order, axis_weights, last)
+        n = features[level]
+        if n == 1 and not hashed[level]:
+            g = grad[row, column]
+            for c in range(count):
+                place = start[level] + rows[c] + node
+                w = row_weights[c] * g
+                for a in range(taps):
+                    table_grad[part, place + a] += w * axis_weights[last, a]
+            column += 1
+            continue
+        for c in range(count):
+            begin = rows[c] + node
+            w = row_weights[c]
+            for a in range(taps):
+                entry = begin + a
+                if entry >= entries[level]:
+                    entry -= entries[level]
+                place = start[level] + entry * n
+                wa = w * axis_weights[last, a]
+                for f in range(n):
+                    table_grad[part, place + f] += wa * grad[row, column + f]
+        column += n
 
 
 @njit(cache=True, fastmath=True)
@@ -166,87 +250,99 @@ def last_axis_taps(points, begin, stop, scale, shift, order, firsts, weights):
 
 
 @njit(cache=True, fastmath=True)
-def gather(window, firsts, weights, taps, stride, f, out):
-    """Interpolates feature `f` of a window at every point of a run."""
+def gather(window, firsts, weights, taps, stride, f, out, row, count, column):
+    """Interpolates feature `f` of a window at the `count` points of a run, into out[row : row + count, column]."""
     if taps == 4:
-        for i in range(len(out)):
+        for i in range(count):
             k = firsts[i] * stride + f
-            out[i] = (
+            out[row + i, column] = (
                 weights[0, i] * window[k]
                 + weights[1, i] * window[k + stride]
                 + weights[2, i] * window[k + 2 * stride]
                 + weights[3, i] * window[k + 3 * stride]
             )
         return
-    for i in range(len(out)):
+    for i in range(count):
         k = firsts[i] * stride + f
         total = np.float32(0)
         for a in range(taps):
             total += weights[a, i] * window[k + a * stride]
-        out[i] = total
+        out[row + i, column] = total
 
 
 @njit(cache=True, fastmath=True)
-def encode_tile(points, begin, end, table, levels, order, max_gap, out, window, firsts, weights, small):
-    """Features of points[begin:end] into out[: end - begin]."""
+def encode_tile(points, begin, end, table, levels, order, max_gap, out, row, scratch):
+    """Features of points[begin:end] into the rows of out from `row` on."""
     shape, scale, shift, start, entries, features, hashed = levels
-    first, axis_weights, rows, row_weights = small
+    window, firsts, weights, axis_weights, rows, row_weights = scratch
     last = points.shape[1] - 1
     taps = order + 1
     run = begin
     while run < end:
         stop = run_end(points, run, end, max_gap)
+        if stop == run + 1:
+            encode_point(
+                points, run, table, shape, scale, shift, start, entries, features, hashed, order, out,
+                row + run - begin, axis_weights, rows, row_weights,
+            )  # fmt: skip
+            run = stop
+            continue
         column = 0
         for level in range(len(features)):
-            f_count = features[level]
+            n = features[level]
             origin, nodes = last_axis_taps(
                 points, run, stop, scale[level, last], shift[level, last], order, firsts, weights
             )
             count = lead_taps(
-                points[run], scale[level], shift[level], shape[level], entries[level], hashed[level], order,
-                first, axis_weights, rows, row_weights,
-            )  # fmt: skip
-            window[: nodes * f_count] = 0
+                points, run, level, shape, scale, shift, entries, hashed, order, axis_weights, rows, row_weights
+            )
+            window[: nodes * n] = 0
             for c in range(count):
-                add_window(window, table, start[level], rows[c], origin, nodes, entries[level], f_count, row_weights[c])
-            for f in range(f_count):
-                gather(window, firsts, weights, taps, f_count, f, out[run - begin : stop - begin, column + f])
-            column += f_count
+                add_window(window, table, start[level], rows[c], origin, nodes, entries[level], n, row_weights[c])
+            for f in range(n):
+                gather(window, firsts, weights, taps, n, f, out, row + run - begin, stop - run, column + f)
+            column += n
         run = stop
 
 
 @njit(cache=True, fastmath=True)
-def scatter_tile(points, begin, end, grad, levels, order, max_gap, table_grad, window, firsts, weights, small):
-    """The transpose of `encode_tile`: adds grad[: end - begin], (T, E), to the gradient of the table."""
+def scatter_tile(points, begin, end, grad, row, levels, order, max_gap, table_grad, part, scratch):
+    """The transpose of `encode_tile`: adds the rows of grad from `row` on to table_grad[part]."""
     shape, scale, shift, start, entries, features, hashed = levels
-    first, axis_weights, rows, row_weights = small
+    window, firsts, weights, axis_weights, rows, row_weights = scratch
     last = points.shape[1] - 1
     taps = order + 1
     run = begin
     while run < end:
         stop = run_end(points, run, end, max_gap)
+        if stop == run + 1:
+            scatter_point(
+                points, run, grad, row + run - begin, shape, scale, shift, start, entries, features, hashed, order,
+                table_grad, part, axis_weights, rows, row_weights,
+            )  # fmt: skip
+            run = stop
+            continue
         column = 0
         for level in range(len(features)):
-            f_count = features[level]
+            n = features[level]
             origin, nodes = last_axis_taps(
                 points, run, stop, scale[level, last], shift[level, last], order, firsts, weights
             )
             count = lead_taps(
-                points[run], scale[level], shift[level], shape[level], entries[level], hashed[level], order,
-                first, axis_weights, rows, row_weights,
-            )  # fmt: skip
-            window[: nodes * f_count] = 0
+                points, run, level, shape, scale, shift, entries, hashed, order, axis_weights, rows, row_weights
+            )
+            window[: nodes * n] = 0
             for i in range(stop - run):
-                place = firsts[i] * f_count
+                place = firsts[i] * n
                 for a in range(taps):
                     w = weights[a, i]
-                    for f in range(f_count):
-                        window[place + a * f_count + f] += w * grad[run - begin + i, column + f]
+                    for f in range(n):
+                        window[place + a * n + f] += w * grad[row + run - begin + i, column + f]
             for c in range(count):
                 add_to_table(
-                    window, table_grad, start[level], rows[c], origin, nodes, entries[level], f_count, row_weights[c]
+                    window, table_grad, part, start[level], rows[c], origin, nodes, entries[level], n, row_weights[c]
                 )
-            column += f_count
+            column += n
         run = stop
 
 
@@ -264,19 +360,15 @@ def window_size(levels, max_gap, tile):
 
 @njit(cache=True)
 def tile_buffers(levels, max_gap, order, tile):
-    """Scratch space of one thread: window, firsts, weights, and the small arrays of `lead_taps`."""
+    """Scratch space of one thread: window, firsts, weights of a run; axis weights, rows and row weights of a point."""
     d = levels[0].shape[1]
-    small = (
-        np.empty(4, dtype=np.int64),
-        np.empty((4, 4), dtype=np.float32),
-        np.empty((order + 1) ** (d - 1), dtype=np.int64),
-        np.empty((order + 1) ** (d - 1), dtype=np.float32),
-    )
     return (
         np.empty(window_size(levels, max_gap, tile), dtype=np.float32),
         np.empty(tile, dtype=np.int32),
         np.empty((4, tile), dtype=np.float32),
-        small,
+        np.empty((4, 4), dtype=np.float32),
+        np.empty((order + 1) ** (d - 1), dtype=np.int64),
+        np.empty((order + 1) ** (d - 1), dtype=np.float32),
     )
 
 
@@ -286,12 +378,10 @@ def encode(points, table, levels, order, max_gap, width, threads):
     n = len(points)
     out = np.empty((n, width), dtype=np.float32)
     for part in prange(threads):
-        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        scratch = tile_buffers(levels, max_gap, order, TILE)
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
-            encode_tile(
-                points, begin, end, table, levels, order, max_gap, out[begin:end], window, firsts, weights, small
-            )
+            encode_tile(points, begin, end, table, levels, order, max_gap, out, begin, scratch)
     return out
 
 
@@ -301,13 +391,10 @@ def encode_backward(points, grad, levels, order, max_gap, size, threads):
     n = len(points)
     private = np.zeros((threads, size), dtype=np.float32)
     for part in prange(threads):
-        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        scratch = tile_buffers(levels, max_gap, order, TILE)
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
-            scatter_tile(
-                points, begin, end, grad[begin:end], levels, order, max_gap, private[part], window, firsts, weights,
-                small,
-            )  # fmt: skip
+            scatter_tile(points, begin, end, grad, begin, levels, order, max_gap, private, part, scratch)
     return sum_parts(private)
 
 
@@ -402,14 +489,14 @@ def grid_forward(points, table, levels, order, max_gap, skip, first, middle, bia
     n = len(points)
     out = np.empty((n, skip.shape[1]), dtype=np.float32)
     for part in prange(threads):
-        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        scratch = tile_buffers(levels, max_gap, order, TILE)
         features = np.empty((TILE, skip.shape[0]), dtype=np.float32)
         pre = np.empty((len(biases), TILE, first.shape[1]), dtype=np.float32)
         post = np.empty((len(biases), TILE, first.shape[1]), dtype=np.float32)
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
             tile = features[: end - begin]
-            encode_tile(points, begin, end, table, levels, order, max_gap, tile, window, firsts, weights, small)
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, 0, scratch)
             decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, out[begin:end])
     return out
 
@@ -449,7 +536,7 @@ def grid_square_error(
     g_last = np.zeros((threads, hidden_width, channels), dtype=np.float32)
     g_last_bias = np.zeros((threads, channels), dtype=np.float32)
     for part in prange(threads):
-        window, firsts, weights, small = tile_buffers(levels, max_gap, order, TILE)
+        scratch = tile_buffers(levels, max_gap, order, TILE)
         features = np.empty((TILE, width), dtype=np.float32)
         grad_features = np.empty((TILE, width), dtype=np.float32)
         pre = np.empty((depth, TILE, hidden_width), dtype=np.float32)
@@ -460,13 +547,11 @@ def grid_square_error(
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
             tile, tile_out, tile_grad = features[: end - begin], out[: end - begin], grad_features[: end - begin]
-            encode_tile(points, begin, end, table, levels, order, max_gap, tile, window, firsts, weights, small)
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, 0, scratch)
             decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, tile_out)
             losses[part] += residual_gradient(tile_out, target, weight, begin, end, scale)
             decoder_backward(tile, skip, first, middle, last, pre, post, tile_out, grads, tile_grad, hidden)
-            scatter_tile(
-                points, begin, end, tile_grad, levels, order, max_gap, g_table[part], window, firsts, weights, small
-            )
+            scatter_tile(points, begin, end, tile_grad, 0, levels, order, max_gap, g_table, part, scratch)
     return (
         losses.sum() / (n * channels),
         sum_parts(g_table),

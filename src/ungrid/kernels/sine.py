@@ -1,8 +1,8 @@
 """Elementwise parts of fused networks: sine and relu layers with their slopes, and the product of the backward pass.
 
-Convention: arrays are (rows, columns), C-contiguous, float32, or uint16 holding the bits of bfloat16 numbers; arithmetic is
-float32 in either case, and bfloat16 results are rounded to nearest, ties to even. Outputs never overlap inputs.
-They run on one thread and release the interpreter: callers give each thread rows of its own, small enough for its cache.
+Convention: arrays are (rows, columns), C-contiguous, float32, or uint16 with the bits of bfloat16 numbers; all
+arithmetic is float32, and bfloat16 results are rounded to nearest, ties to even. Outputs never overlap inputs.
+The kernels run on one thread and release the interpreter: callers give each thread rows of its own that fit its cache.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ def _write_any(array: Any, i: int, j: int, number: np.float32) -> Any:
 
 @njit(fastmath=FLAGS)
 def _sine_and_cosine(x: np.float32) -> tuple[np.float32, np.float32]:
-    """sin x and cos x to about one unit in the last place of 1, for |x| up to about 10^4."""
+    """The sine and the cosine to about one unit in the last place of 1, for |x| up to about 10^4."""
     turns = np.rint(x * INVERSE_PI)
     r = x - turns * PI_HIGH
     r = r - turns * PI_MIDDLE

@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from ungrid._base.errors import InputError
 from ungrid.kernels.sine import scale_and_sum
 
-CHUNK = 2048  # rows; a chunk of 4 hidden layers of 256 holds 16 MB of activations and slopes in float32
+CHUNK = 1024  # rows; one activation of a layer of 256 is then 1 MB in float32, about a core's second cache
+SMALLEST_PART = 256  # rows for which a thread is worth starting
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
@@ -34,35 +35,49 @@ def numbers(x: Tensor) -> np.ndarray:
     return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def runs_fused(layers: list[nn.Linear], x: Tensor) -> bool:
-    """Whether the walk can serve these parameters and rows: float32 on a CPU, at least one hidden layer, some rows."""
-    tensors = [x, *(layer.weight for layer in layers)]
-    ours = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
-    return ours and len(layers) > 1 and len(x) > 0
-
-
 def mean_square_error(values: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """The plain twin of `square_error`, of the network's values."""
+    """The mean over rows and columns of ``weight (values - target)^2``; `weight` is (N,), (N, 1) or None."""
     square = (values - target).square()
     return square.mean() if weight is None else (square * weight.reshape(-1, 1)).mean()
 
 
 def square_error(
-    layers: list[nn.Linear], activate: Activate, x: Tensor, target: Tensor, weight: Tensor | None, precision: Precision
+    network: Callable[[Tensor], Tensor],
+    layers: list[nn.Linear],
+    activate: Activate,
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    precision: Precision,
 ) -> Tensor:
-    """The mean over rows and columns of ``weight (y - target)^2``, attached to the parameters and to x.
+    """``mean_square_error(network(x), target, weight)``, attached to the parameters and to x.
+
+    Fused where everything is float32 on a CPU, and then good for first derivatives only; else the plain formula.
 
     Args:
-        layers: the network's layers; `activate` stands between them.
+        network: the plain twin.
+        layers: its layers; `activate` stands between them.
         activate: the activation.
         x: (N, in_features).
         target: (N, out_features).
         weight: (N,) or (N, 1), or None.
-        precision: of the products between hidden layers.
+        precision: of the products between hidden layers; the plain formula keeps that of the parameters.
     """
+    expected = (len(x), layers[-1].out_features)
+    if target.shape != expected:
+        raise InputError(f"a target of shape {tuple(target.shape)}", f"{expected}")
+    if not _runs_fused(layers, x, target, weight):
+        return mean_square_error(network(x), target, weight)
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
     loss: Tensor = _SquareError.apply(x, target, weight, activate, precision, *parameters)
     return loss
+
+
+def _runs_fused(layers: list[nn.Linear], x: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    data = [target] if weight is None else [target, weight]
+    tensors = [x, *data, *(layer.weight for layer in layers)]
+    ours = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
+    return ours and len(layers) > 1 and len(x) > 0 and not any(tensor.requires_grad for tensor in data)
 
 
 class _SquareError(torch.autograd.Function):
@@ -79,48 +94,55 @@ class _SquareError(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        threads = torch.get_num_threads()
+        parts = min(torch.get_num_threads(), -(-len(x) // SMALLEST_PART))
 
-        def walk(part: int) -> _Walk:
-            rows = range(part * len(x) // threads, (part + 1) * len(x) // threads)
-            return _Walk(list(parameters), activate, precision).over(rows, x, target, weight, by_x)
+        def walk_part(part: int) -> _Walk:
+            rows = range(part * len(x) // parts, (part + 1) * len(x) // parts)
+            walk = _Walk(list(parameters), activate, min(CHUNK, len(rows)), precision)
+            walk.over(rows, x, target, weight, by_x)
+            return walk
 
-        walks = on_threads(walk, threads)
+        walks = on_threads(walk_part, parts)
         ctx.by_x = by_x
-        ctx.by_parameters = [torch.stack(parts).sum(dim=0) for parts in zip(*(w.gradients() for w in walks), strict=True)]
-        return x.new_tensor(sum(w.loss for w in walks))
+        shares = zip(*(walk.gradients() for walk in walks), strict=True)
+        ctx.by_parameters = [torch.stack(share).sum(dim=0) for share in shares]
+        return x.new_tensor(sum(walk.loss for walk in walks))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: the gradients would silently count as constants
+            raise InputError(
+                "a second derivative of a fused square error", "first derivatives", "differentiate forward(x) instead"
+            )
         by_x = None if ctx.by_x is None else g * ctx.by_x
         return by_x, None, None, None, None, *(g * gradient for gradient in ctx.by_parameters)
 
 
-def on_threads(work: Callable[[int], T], threads: int) -> list[T]:
-    """``[work(0), ..., work(threads - 1)]``, each on a thread of its own whose torch operations use no further threads.
+def on_threads(work: Callable[[int], T], parts: int) -> list[T]:
+    """``[work(0), ..., work(parts - 1)]``, each on a thread of its own whose torch operations use no further threads.
 
     Threads with rows of their own wait for each other once in a step instead of once in an operation.
     """
 
     def alone(part: int) -> T:
-        torch.set_num_threads(1)  # holds for this thread, and as the default of later ones, hence the reset below
+        torch.set_num_threads(1)  # for this thread, and as the default of threads that start later: reset below
         with torch.no_grad():
             return work(part)
 
-    if threads == 1:
+    if parts == 1:
         return [work(0)]
-    with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(alone, range(threads)))
-    torch.set_num_threads(threads)
-    return results
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(parts) as pool:
+            return list(pool.map(alone, range(parts)))
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Walk:
     """One thread's buffers for a chunk, and its sums over chunks."""
 
-    def __init__(self, parameters: list[Tensor], activate: Activate, precision: Precision) -> None:
-        rows = CHUNK
+    def __init__(self, parameters: list[Tensor], activate: Activate, rows: int, precision: Precision) -> None:
         self.loss = 0.0
         self.activate = activate
         self.weights, self.biases = parameters[::2], parameters[1::2]
@@ -129,7 +151,8 @@ class _Walk:
         low = torch.bfloat16 if precision == "bfloat16" else torch.float32
         # Only what enters a product between hidden layers is of low precision.
         self.products = [self.weights[0], *(weight.to(low) for weight in self.weights[1:-1]), self.weights[-1]]
-        self.h = [torch.empty(rows, m, dtype=low) for m in hidden[:-1]] + [torch.empty(rows, hidden[-1], dtype=torch.float32)]
+        self.h = [torch.empty(rows, m, dtype=low) for m in hidden[:-1]]
+        self.h += [torch.empty(rows, hidden[-1], dtype=torch.float32)]
         self.slopes = [torch.empty(rows, m, dtype=low) for m in hidden]
         self.z = {dtype: torch.empty(rows * max(hidden), dtype=dtype) for dtype in {low, torch.float32}}
         self.g = {dtype: torch.empty(rows * max(hidden), dtype=dtype) for dtype in {low, torch.float32}}
@@ -138,9 +161,7 @@ class _Walk:
         self.by_hidden_biases = [torch.zeros(m, dtype=torch.float32) for m in hidden]
         self.by_last_bias = torch.zeros(self.widths[-1], dtype=torch.float32)
 
-    def over(
-        self, rows: range, x: Tensor, target: Tensor, weight: Tensor | None, by_x: Tensor | None
-    ) -> "_Walk":
+    def over(self, rows: range, x: Tensor, target: Tensor, weight: Tensor | None, by_x: Tensor | None) -> None:
         """Walk over some rows of the batch; fills those rows of `by_x`."""
         for start in range(rows.start, rows.stop, CHUNK):
             chunk = slice(start, min(start + CHUNK, rows.stop))
@@ -150,7 +171,6 @@ class _Walk:
                 weighted *= weight[chunk].reshape(-1, 1)
             self.loss += torch.dot(weighted.flatten(), residual.flatten()).item()
             self.backward(x[chunk], 2 * weighted, None if by_x is None else by_x[chunk])
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's values on a chunk; keeps what `backward` needs."""

@@ -17,7 +17,7 @@ from ungrid._base import taylor
 from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
 from ungrid.kernels.sine import relu_layer
-from ungrid.networks.fused import Precision, mean_square_error, numbers, runs_fused, square_error
+from ungrid.networks.fused import Precision, mean_square_error, numbers, square_error
 from ungrid.networks.layers import linears, uniform_linear
 
 
@@ -126,18 +126,18 @@ class MLP(nn.Module):
     ) -> Float[Tensor, ""]:
         """The mean over rows and columns of ``weight (forward(x) - target)^2``, for training by first derivatives.
 
-        A relu network in float32 on a CPU takes the fused walk, which knows first derivatives only; else it is the plain formula.
+        In float32 on a CPU a relu network is fused with its gradients; otherwise this is the plain formula.
 
         Args:
             x: rows of features; they may require gradients.
             target: the values to meet.
             weight: one for each row, (n,) or (n, 1), or None.
-            precision: "bfloat16" computes the products between hidden layers with bfloat16 factors.
+            precision: "bfloat16" takes bfloat16 factors in the products between hidden layers.
         """
+        if self.activation != "relu":
+            return mean_square_error(self(x), target, weight)
         layers = linears(self.layers)
-        if self.activation == "relu" and runs_fused(layers, x):
-            return square_error(layers, self._activate, x, target, weight, precision)
-        return mean_square_error(self(x), target, weight)
+        return square_error(self, layers, self._activate, x, target, weight, precision)
 
     def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
         relu_layer(numbers(z), bias.detach().numpy(), numbers(h), numbers(slope))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ungrid._base import taylor
 from ungrid._base.random import torch_generator
 from ungrid.kernels.sine import sine_layer
-from ungrid.networks.fused import Precision, mean_square_error, numbers, runs_fused, square_error
+from ungrid.networks.fused import Precision, numbers, square_error
 from ungrid.networks.layers import linears, uniform_linear
 
 
@@ -99,18 +99,16 @@ class Siren(nn.Module):
     ) -> Float[Tensor, ""]:
         """The mean over rows and columns of ``weight (forward(x) - target)^2``, for training by first derivatives.
 
-        float32 parameters on a CPU take the fused walk, which knows first derivatives only; else it is the plain formula.
+        In float32 on a CPU it is fused with its gradients; otherwise this is the plain formula.
 
         Args:
-            x: rows of coordinates or features.
+            x: rows of features; they may require gradients.
             target: the values to meet.
             weight: one for each row, (n,) or (n, 1), or None.
-            precision: "bfloat16" computes the products between hidden layers with bfloat16 factors.
+            precision: "bfloat16" takes bfloat16 factors in the products between hidden layers.
         """
         layers = linears(self.layers)
-        if runs_fused(layers, x):
-            return square_error(layers, self._activate, x, target, weight, precision)
-        return mean_square_error(self(x), target, weight)
+        return square_error(self, layers, self._activate, x, target, weight, precision)
 
     def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
         sine_layer(numbers(z), bias.detach().numpy(), self.frequencies[layer], numbers(h), numbers(slope))

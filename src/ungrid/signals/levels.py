@@ -8,15 +8,22 @@ position (about its brightness), coarser levels hold what varies slowly (about i
 import math
 
 FEATURES = (1, 1, 2, 4, 4, 4, 4, 4)
+FEATURES_OF_A_LINE = (1, 1, 1, 1, 1, 1, 1, 1)  # along one axis coarse levels save nothing; they only speed up the fit
 COARSEST = 6  # cells of the longest axis below which no further level is added
 SHARE = 0.5  # numbers in the field for each number in the samples, unless asked otherwise
 
 
+def level_features(dim: int) -> tuple[int, ...]:
+    """Features at each node of every level, finest first."""
+    return FEATURES_OF_A_LINE if dim == 1 else FEATURES
+
+
 def level_cells(shape: tuple[int, ...], ratio: float) -> tuple[tuple[int, ...], ...]:
-    """Cells of every level on every axis for samples of `shape`."""
+    """Cells of every level on every axis for samples of `shape`; along a single axis a level is a quarter of the last."""
+    step = 4 if len(shape) == 1 else 2
     levels: list[tuple[int, ...]] = []
     for k in range(len(FEATURES)):
-        cells = tuple(max(1, round(n * ratio / 2**k)) for n in shape)
+        cells = tuple(max(1, round(n * ratio / step**k)) for n in shape)
         if levels and max(cells) < COARSEST:
             break
         levels.append(cells)
@@ -25,7 +32,8 @@ def level_cells(shape: tuple[int, ...], ratio: float) -> tuple[tuple[int, ...], 
 
 def table_size(cells: tuple[tuple[int, ...], ...], padding: int = 4) -> int:
     """Numbers in the tables of dense levels."""
-    return sum(math.prod(n + padding for n in level) * f for level, f in zip(cells, FEATURES, strict=False))
+    features = level_features(len(cells[0]))
+    return sum(math.prod(n + padding for n in level) * f for level, f in zip(cells, features, strict=False))
 
 
 def finest_ratio(shape: tuple[int, ...], numbers: float) -> float:

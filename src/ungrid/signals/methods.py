@@ -17,12 +17,13 @@ from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import MLP, GridDecoder, Siren
-from ungrid.signals.levels import FEATURES, SHARE, finest_ratio, level_cells
+from ungrid.signals.levels import SHARE, finest_ratio, level_cells, level_features
 from ungrid.solvers import Adam
 
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
+SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for a pass over a small signal
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
     if method == "grid":
         encoding, network = spline_grid(grid, channels, seed=seed), None
         network = GridDecoder(encoding.out_features, channels, width=16, depth=2, seed=seed + 1)
-        return Recipe(method, encoding, network, Adam(lr=1e-2, table_lr=4e-2, final=0.02), batch=1 << 17)
+        batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, grid.size // 4))
+        return Recipe(method, encoding, network, Adam(lr=1e-2, table_lr=4e-2, final=0.02), batch)
     longest = max(grid.shape)
     if method == "siren":
         omega = bandwidth or min(30.0, max(10.0, longest / 8))
@@ -76,7 +78,7 @@ def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = S
     cells = level_cells(grid.shape, ratio)
     scale = unit_scale(grid.box)
     extent = tuple(axis.length / 2 / s for axis, s in zip(grid.box.axes, scale, strict=True))
-    return SplineGrid(cells, FEATURES[: len(cells)], extent=extent, order=3, seed=seed)
+    return SplineGrid(cells, level_features(len(extent))[: len(cells)], extent=extent, order=3, seed=seed)
 
 
 def neural_field(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> NeuralField:

@@ -25,6 +25,7 @@ NEAR, FAR = 0.004, 0.03  # standard deviations of samples about the surface, in 
 POOL = 600_000  # samples of the distance
 CELLS = 96  # of the longest axis of the grid that sizes the levels
 CHECK = 64  # cells of the grid of the in-fit check
+BATCH = 1 << 15
 SPREAD = 0.05  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
 
 
@@ -82,7 +83,7 @@ def fit_shape(mesh: TriangleMesh, parts: Recipe, grid: RegularGrid, options: Opt
         error = np.abs(predicted - truth).mean() / longest
         return {"mae": float(error), "iou": iou(predicted < 0, truth < 0), "negative_mae": -float(error)}
 
-    sampler = RandomPoints(x, target, weight, size=parts.batch)
+    sampler = RandomPoints(x, target, weight, size=min(BATCH, parts.batch))
     result = fit_terms(
         field, [Term(points=sampler, name="distance")], parts.solver, options.limits, seed=options.seed,
         metrics=metrics, better="negative_mae", report=options.report, checkpoint=options.checkpoint,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 from ungrid._base.errors import InputError
@@ -29,6 +29,7 @@ Metrics = Callable[[Field], dict[str, float]]
 Report = Callable[[dict[str, float]], None]
 
 
+@runtime_checkable
 class Solver(Protocol):
     """A strategy of `fit`: makes a state, and takes steps with it."""
 

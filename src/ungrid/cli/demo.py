@@ -1,0 +1,224 @@
+"""`ungrid demo`: a tour on a picture that comes with scikit-image, told in chapters, written as one HTML page.
+
+A chapter is a function of the `Tour`; a new one is added to `CHAPTERS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from ungrid.cli.progress import progress
+from ungrid.cli.render import displayed, sampled
+from ungrid.cli.run import INTERRUPTED, Run, check_target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ungrid.cli.report import Report
+    from ungrid.fields import Field
+    from ungrid.solvers import FitResult
+
+METHODS = ("grid", "siren", "fourier", "positional", "relu")
+CROP = ((72, 136), (186, 250))  # rows and columns of the picture: a face, 64 x 64 pixels
+ZOOM = 8
+
+
+@dataclass
+class Tour:
+    """What the chapters share."""
+
+    run: Run
+    folder: Path
+    page: "Report"
+    picture: "np.ndarray"  # (H, W, 3) in [0, 1]
+    budget: float  # seconds of each fit
+    field: "Field | None" = None  # of the whole picture; the first chapter makes it
+
+    def fit(self, picture: "np.ndarray", **options: Any) -> "FitResult":
+        """Fit to a picture under the flags of the run."""
+        from ungrid import signals
+        from ungrid.solvers import Outcome
+
+        common = self.run.common
+        with progress(self.run) as report:
+            result = signals.fit(
+                picture, budget=self.budget, steps=common.steps, seed=common.seed, device=common.device,
+                threads=common.threads, report=report, **options,
+            )  # fmt: skip
+        if result.outcome is Outcome.interrupted:
+            raise KeyboardInterrupt
+        return result
+
+
+def demo(
+    run: Run,
+    output: Annotated[Path, Option("--output", "-o", metavar="FOLDER", help="Where the page and the field go.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Take the tour: fit a picture, zoom into it, differentiate it, compare the methods. Writes FOLDER/report.html."""
+    budget = run.common.budget or 8.0
+    if run.common.plan:
+        run.answer_rows({"fits": 2 + len(METHODS), "seconds": budget * (2 + len(METHODS)), "output": str(output)})
+        return
+    check_target(output.absolute().parent / "report.html")
+    run.start()
+    with run.setting_up():
+        tour = Tour(run, output, run.page("ungrid: the tour"), bundled_picture(), budget)
+    output.mkdir(exist_ok=True)
+    try:
+        for number, chapter in enumerate(CHAPTERS, 1):
+            run.say(f"{number} of {len(CHAPTERS)}: {(chapter.__doc__ or '').split('.')[0]}")
+            chapter(tour)
+    except KeyboardInterrupt:
+        run.say("interrupted; the page has the chapters so far")
+        run.code = INTERRUPTED
+    page = output / "report.html"
+    tour.page.write(page)
+    run.outputs.append(str(page))
+    run.answer(f"the tour is in {page}: open it in a browser")
+
+
+def bundled_picture() -> "np.ndarray":
+    """A photograph from scikit-image's wheel: (512, 512, 3) in [0, 1]."""
+    from ungrid._base.optional import require
+
+    data = require("skimage.data", "demo")
+    picture: np.ndarray = data.astronaut() / 255.0
+    return picture.astype("float32")
+
+
+def fit_picture(tour: Tour) -> None:
+    """Fitting a picture. The field is a function of continuous coordinates; it is not made of pixels any more."""
+    import numpy as np
+
+    from ungrid.io import save
+
+    result = tour.fit(tour.picture)
+    tour.field = result.field
+    target = tour.folder / "astronaut.field"
+    save(result.field, target, provenance={"source": "skimage.data.astronaut", **scalars(result.stats)})
+    tour.run.outputs.append(str(target))
+    tour.run.metrics.update(result.stats["metrics"], parameters=result.stats["parameters"])
+    fitted = np.clip(values_on(result.field, tour.picture.shape[:2]), 0, 1)
+    error = np.abs(fitted - tour.picture).mean(axis=-1, keepdims=True)
+    tour.page.text(
+        "Fitting a picture", f"A picture of 512 x 512 pixels became a field in {result.stats['seconds']:.1f} s."
+    )
+    tour.page.pictures(
+        "The picture, and the field", {"512 x 512 pixels": tour.picture, "the field": fitted, "error x 10": 10 * error}
+    )
+    tour.page.curves("The fit", {"psnr db": {"grid": curve(result)}, "loss": {"grid": curve(result, "loss")}})
+    tour.page.table(
+        "The fit in numbers",
+        {**scalars(result.stats), **result.stats["metrics"], "bytes of the file": target.stat().st_size},
+    )
+
+
+def zoom(tour: Tour) -> None:
+    """Zooming in. The field is asked between the pixels, beside bicubic interpolation of the pixels."""
+    import numpy as np
+
+    from ungrid.metrics import psnr
+
+    assert tour.field is not None
+    (top, bottom), (left, right) = CROP
+    pixels = tour.picture[top:bottom, left:right]
+    shape = (ZOOM * (bottom - top), ZOOM * (right - left))
+    large = values_on(tour.field, shape, (interval(CROP[0]), interval(CROP[1])))
+    tour.page.pictures(
+        f"Zooming in {ZOOM} times",
+        {
+            "the pixels": resized(pixels, shape, "NEAREST"),
+            "bicubic": resized(pixels, shape, "BICUBIC"),
+            "the field": large,
+        },
+    )
+    half = (tour.picture.shape[0] // 2, tour.picture.shape[1] // 2)
+    coarse = tour.picture.reshape(half[0], 2, half[1], 2, 3).mean(axis=(1, 3))
+    field = tour.fit(coarse).field
+    seen = {"field": values_on(field, tour.picture.shape[:2])}
+    seen |= {name: resized(coarse, tour.picture.shape[:2], name.upper()) for name in ("bicubic", "bilinear")}
+    scores = {name: psnr(np.clip(values, 0, 1), tour.picture) for name, values in seen.items()}
+    tour.page.table(
+        "The same against the truth: fitted to half the rows and columns, compared with all pixels",
+        {name: {"PSNR, dB": score} for name, score in scores.items()},
+    )
+    tour.run.metrics["zoom_psnr_db"] = scores
+
+
+def differentiate(tour: Tour) -> None:
+    """Differentiating. Gradient and Laplacian are exact derivatives of the field, without a stencil."""
+    import numpy as np
+
+    assert tour.field is not None
+    shape, box = tour.picture.shape[:2], tour.field.domain.box
+    shown = {
+        f"{quantity} of the field": displayed(sampled(tour.field, box, shape, quantity), quantity).values
+        for quantity in ("gradient", "laplacian")
+    }
+    differences = np.stack(np.gradient(tour.picture, axis=(0, 1)), axis=-1)
+    length = np.sqrt(np.square(differences).sum(axis=(-1, -2)))[..., None]
+    shown["differences of neighbouring pixels"] = np.clip(length / np.percentile(length, 99.5), 0, 1)
+    tour.page.pictures("Derivatives", shown)
+
+
+def compare_methods(tour: Tour) -> None:
+    """Comparing the methods. Every one gets the same seconds on the same picture."""
+    curves, rows, crops = {}, {}, {}
+    for method in METHODS:
+        tour.run.say(f"  {method}")
+        result = tour.fit(tour.picture, method=method)
+        curves[method] = curve(result)
+        rows[method] = {
+            "PSNR, dB": result.stats["metrics"]["psnr_db"],
+            **scalars(result.stats, "steps", "seconds", "parameters"),
+        }
+        part = values_on(result.field, (192, 192), (interval(CROP[0]), interval(CROP[1])))
+        crops[f"{method}, {rows[method]['PSNR, dB']:.1f} dB"] = part
+    tour.page.curves(f"The methods, {tour.budget:g} s each", {"psnr db": curves})
+    tour.page.table("At the end", rows)
+    tour.page.pictures("What they look like close up", crops)
+    tour.run.metrics["methods_psnr_db"] = {method: row["PSNR, dB"] for method, row in rows.items()}
+
+
+CHAPTERS: tuple[Callable[[Tour], None], ...] = (fit_picture, zoom, differentiate, compare_methods)
+
+
+def values_on(
+    u: "Field", shape: tuple[int, ...], region: tuple[tuple[float, float], ...] | None = None
+) -> "np.ndarray":
+    """The field on a grid, for a picture."""
+    from ungrid.signals import sample_grid
+
+    return sample_grid(u, shape, region=region)
+
+
+def interval(pixels: tuple[int, int]) -> tuple[float, float]:
+    """From pixel edge to pixel edge of the 512 pixels that span [-1, 1]."""
+    return pixels[0] / 256 - 1, pixels[1] / 256 - 1
+
+
+def resized(picture: "np.ndarray", shape: tuple[int, ...], how: str) -> "np.ndarray":
+    """Pillow's interpolation, channel by channel in floating point."""
+    import numpy as np
+    from PIL import Image
+
+    channels = [
+        Image.fromarray(channel).resize((shape[1], shape[0]), Image.Resampling[how])
+        for channel in np.moveaxis(picture, -1, 0)
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+
+
+def curve(result: "FitResult", name: str = "psnr_db") -> list[tuple[float, float]]:
+    """A column of the history over the seconds."""
+    return [(row["seconds"], row[name]) for row in result.history]
+
+
+def scalars(stats: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The single numbers and words of the stats; only those called `names` where some are given."""
+    return {k: v for k, v in stats.items() if isinstance(v, (int, float, str)) and (not names or k in names)}

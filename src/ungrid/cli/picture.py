@@ -1,0 +1,37 @@
+"""A picture in the terminal: two pixels in each character cell, by the upper half block.
+
+Convention: pictures are (H, W, c) in [0, 1] with c = 1 (grey), 3 (red, green, blue) or 4 (with alpha, over black).
+"""
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+
+def as_rgb(values: np.ndarray) -> np.ndarray:
+    """The picture (H, W, c) as (H, W, 3) uint8; two channels are grey and alpha, missing samples are black."""
+    values = np.clip(np.nan_to_num(values), 0, 1)
+    channels = values.shape[-1]
+    colour = values[..., :3] if channels >= 3 else np.repeat(values[..., :1], 3, axis=-1)
+    alpha = values[..., -1:] if channels in (2, 4) else 1.0
+    return np.rint(255 * colour * alpha).astype(np.uint8)
+
+
+def shrunk(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Means over boxes: (H, W, 3) uint8 to (height, width, 3)."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
+
+
+def half_blocks(values: np.ndarray, columns: int) -> Text:
+    """The picture, `columns` characters wide at most, as coloured text."""
+    pixels = as_rgb(values)
+    width = min(columns, pixels.shape[1])
+    height = max(2, 2 * round(width * pixels.shape[0] / pixels.shape[1] / 2))
+    text = Text(no_wrap=True)
+    for upper, lower in shrunk(pixels, height, width).reshape(height // 2, 2, width, 3):
+        for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
+            text.append("▀", Style.parse("rgb({},{},{}) on rgb({},{},{})".format(*top, *bottom)))
+        text.append("\n")
+    return text

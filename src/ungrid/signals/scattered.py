@@ -1,0 +1,429 @@
+"""Scattered measurements to a field with calibrated intervals, in closed form.
+
+The field is a cubic spline on a lattice with a Gaussian prior (`ungrid.solvers.least_squares`). What is chosen, by its
+error on held-out groups of the training samples: the prior's weight, tension and decay, how far the lattice is stretched
+along the directions in which the field is smooth, and how much of the given standard errors is believed. Intervals: the
+posterior standard deviation and the local slope of the field give the shape, and the normalised errors of the held-out
+groups give the width for every level (normalised conformal prediction; Papadopoulos, Gammerman and Vovk 2008).
+
+Convention: internal coordinates are kilometres for axes in degrees (plate carrée about the mean latitude); otherwise the
+user's, axes of other units scaled to the spread of the first. Lengths are then divided by the mean distance of a held-out sample
+from the nearest other group's.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.ndimage
+import torch
+from scipy.spatial import cKDTree
+
+from ungrid._base.errors import InputError
+from ungrid.domains import Box
+from ungrid.fields import SplineField
+from ungrid.io.tables import KILOMETRES_PER_DEGREE
+from ungrid.metrics.intervals import coverage, interval_score
+from ungrid.reference import Cubic, InverseDistance, LocalKriging, RadialBasis, merge_repeated
+from ungrid.reference.interpolation import Interpolation
+from ungrid.sampling import PointSamples
+from ungrid.solvers import FitResult, Outcome
+from ungrid.solvers.least_squares import Lattice, Posterior, SplinePrior
+
+Holdout = Literal["auto", "random", "groups"]
+
+CLASSICAL: dict[str, Interpolation] = {
+    "inverse distance": InverseDistance(),
+    "radial basis": RadialBasis(),
+    "local kriging": LocalKriging(),
+    "cubic": Cubic(),
+}
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
+
+_FOLDS = 5
+_FEW = 3000  # below this every fold of the table is run, above only one
+_MOST_SEARCHED = 40_000  # samples that take part in the search for the settings
+_SEARCH_NODES = {1: 2000, 2: 12_000, 3: 4000}  # lattice points while searching
+_MOST_NODES = {1: 20_000, 2: 60_000, 3: 12_000}  # and of the field; three dimensions fill the factors most
+_SEARCH_SECONDS = 20.0  # for the search, where no budget is given
+_DRAWS = 64  # posterior draws: the standard deviation is then known to 9 %
+_MARGIN = 2.0  # cells of the lattice beyond the samples
+_SHAPES = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
+_HARMONIC_WEIGHT = 1e4  # of the squared Laplacian, relative to the prior's
+_FIRST_STEPS = {"weight": 4.0, "tension": 4.0, "decay": 4.0, "stretch": 0.5, "nugget": 8.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is chosen for a data set.
+
+    Attributes:
+        weight, tension, decay: of the `SplinePrior`, lengths in the unit of the hold-out distance.
+        stretch: 0: isotropic; 1: scaled along the principal axes so that slopes have equal variance.
+        nugget: variance, in units of the median given variance, that is added to the given ones.
+    """
+
+    weight: float = 0.1
+    tension: float = 3.0
+    decay: float = 0.3
+    stretch: float = 0.5
+    nugget: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Merged samples in internal coordinates: points (n, d), values (n, c), variances (n, c) relative to their median,
+    groups (n,), and the map ``internal = scale * x`` of the axes."""
+
+    points: np.ndarray
+    values: np.ndarray
+    variance: np.ndarray
+    groups: np.ndarray
+    scale: np.ndarray
+    has_sigma: bool
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, rows: np.ndarray) -> "Measurements":
+        """Some of the samples."""
+        return replace(
+            self,
+            points=self.points[rows],
+            values=self.values[rows],
+            variance=self.variance[rows],
+            groups=self.groups[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Internal coordinates to lattice lengths: ``z = matrix @ x``, and the directions that it was made from."""
+
+    unit: float
+    directions: np.ndarray  # (d, d), rows
+    slopes: np.ndarray  # (d,) mean squared slope along each
+
+    def matrix(self, stretch: float) -> np.ndarray:
+        ratio = self.slopes / np.exp(np.log(self.slopes).mean())
+        return ratio[:, None] ** (stretch / 2) * self.directions / self.unit
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """A fit: the field's weights on its lattice, and the uncertainty's ingredients at the lattice points (size, c)."""
+
+    lattice: Lattice
+    matrix: np.ndarray
+    shift: np.ndarray
+    offset: np.ndarray
+    weights: np.ndarray
+    log_deviation: np.ndarray | None = None
+    log_slope: np.ndarray | None = None
+
+    def positions(self, points: np.ndarray) -> np.ndarray:
+        return points @ self.matrix.T + self.shift
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        return self.lattice.design(self.positions(points)) @ self.weights + self.offset
+
+
+def fit_scattered(
+    samples: PointSamples,
+    *,
+    holdout: Holdout = "auto",
+    seed: int = 0,
+    budget: float | None = None,
+    harmonic: bool = False,
+) -> FitResult:
+    """Fit a field with calibrated intervals to scattered measurements, and compare it with the classical methods.
+
+    Repeated places are merged; given standard errors weigh the samples. The table is made from samples that took no part
+    in fitting or choosing; then the field is fitted to all.
+
+    Args:
+        samples: measurements at points in one, two or three coordinates. Axes in degrees (by their unit) become local
+            kilometres; project other geographic coordinates with `ungrid.io.tables.project` first.
+        holdout: hold out whole ``samples.groups`` or random samples; "auto" takes the groups where there are any. Random
+            hold-out flatters every method if the samples lie in lines, tracks or clusters.
+        seed: of the folds and the posterior draws.
+        budget: seconds for choosing the settings, the larger part of the work; default 20.
+        harmonic: ask for a solution of Laplace's equation: a potential field in three coordinates of one unit.
+
+    Returns:
+        The field, a `SplineField`: value and ``interval``, NaN farther from the samples than twice the distance over
+        which the hold-out tested it. In the stats: ``table``, one row for each method with rmse, mae, coverage_90,
+        interval_width, interval_score (means over the columns), the field's row again as ``heldout_...``, ``settings``.
+
+    Raises:
+        InputError: with less than 10 different places, more than 3 coordinates, or less than two groups.
+    """
+    start = time.perf_counter()
+    data = measurements(samples, harmonic=harmonic)
+    if holdout == "groups" and samples.groups is None:
+        raise InputError("samples without groups", "a column of lines, tracks or stations", "use holdout='random'")
+    if holdout == "random" or samples.groups is None:
+        data = replace(data, groups=np.arange(len(data)))
+    folds = list(group_folds(data.groups, seed))
+    seconds = _SEARCH_SECONDS if budget is None else budget
+    tested = folds if len(data) < _FEW else folds[:1]
+    table = _table(data, tested, samples, seed, seconds / (1 + len(tested)), harmonic)
+    field, chosen = fit_field(data, samples.domain, samples.out_names, seed=seed, seconds=seconds / 2, harmonic=harmonic)
+    ours = table[0]
+    stats: dict[str, Any] = {
+        "method": "spline-posterior",
+        "seconds": time.perf_counter() - start,
+        "parameters": field.weights.numel(),
+        "holdout": "random" if holdout == "random" or samples.groups is None else "groups",
+        "samples": len(samples.points),
+        "places": len(data),
+        "settings": dataclasses.asdict(chosen),
+        "table": table,
+        **{f"heldout_{name}": value for name, value in ours.items() if name != "method"},
+    }
+    return FitResult(field, Outcome.exact, [], stats)
+
+
+def measurements(samples: PointSamples, *, harmonic: bool = False) -> Measurements:
+    """The samples in internal coordinates, with the repeated places merged.
+
+    Raises:
+        InputError: if they cannot be fitted.
+    """
+    d = samples.domain.dim
+    if d > 3:
+        raise InputError(f"{d} coordinates", "one to three")
+    if not np.isfinite(samples.values).all():
+        raise InputError("values that are NaN or infinite", "finite values", "leave out the rows that miss a value")
+    if harmonic and d != 3:
+        raise InputError(f"a harmonic field in {d} coordinates", "three: two horizontal ones and the height")
+    scale = _axis_scales(samples, harmonic)
+    variance = np.ones_like(samples.values)
+    if samples.sigma is not None:
+        floor = np.maximum(1e-3 * np.median(samples.sigma, axis=0), np.finfo(np.float64).tiny)
+        variance = np.maximum(samples.sigma, floor) ** 2
+    points, values, weights, place = merge_repeated(samples.points * scale, samples.values, 1 / variance)
+    if len(points) < 10:
+        raise InputError(f"measurements at {len(points)} different places", "10 or more")
+    groups = np.empty(len(points), dtype=np.int64)
+    given = np.arange(len(place)) if samples.groups is None else samples.groups
+    groups[place[::-1]] = given[::-1]  # a place that two groups share belongs to the first
+    relative = 1 / weights
+    relative = relative / np.median(relative, axis=0)
+    return Measurements(points, values, relative, groups, scale, samples.sigma is not None)
+
+
+def group_folds(groups: np.ndarray, seed: int, count: int = _FOLDS) -> Iterator[np.ndarray]:
+    """For each fold which samples are held out, (n,) booleans: a random part of the groups.
+
+    Raises:
+        InputError: if there is only one group.
+    """
+    names, code = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise InputError("samples that all belong to one group", "two groups or more", "use holdout='random'")
+    fold = np.random.default_rng(seed).permutation(len(names)) % count
+    for k in range(min(count, len(names))):
+        yield fold[code] == k
+
+
+def fit_field(
+    data: Measurements,
+    domain: Box,
+    out_names: tuple[str, ...],
+    *,
+    seed: int = 0,
+    seconds: float = _SEARCH_SECONDS,
+    harmonic: bool = False,
+) -> tuple[SplineField, Settings]:
+    """Choose the settings by cross-validation over the groups of `data`, calibrate on the same folds, and fit to all.
+
+    Args:
+        data: what `measurements` gave.
+        domain: of the field.
+        out_names: of the values.
+        seed: of the folds and draws.
+        seconds: for the search.
+        harmonic: as in `fit_scattered`.
+    """
+    folds = list(group_folds(data.groups, seed + 1))
+    frame = _frame(data, folds, harmonic)
+    settings = _search(data, frame, folds, seconds, seed, harmonic)
+    nodes = int(np.clip(1.5 * len(data), _SEARCH_NODES[domain.dim], _MOST_NODES[domain.dim]))
+    truth, ingredients, distance = _crossvalidated(data, frame, settings, folds, nodes, seed, harmonic)
+    shape, multipliers, deviations = _calibration(truth, ingredients)
+    solved = _solve(data, frame, settings, nodes, harmonic=harmonic, draws_seed=seed)
+    field = _as_field(solved, data, domain, out_names, multipliers, deviations, shape)
+    _mask(field, solved, data, 2 * float(np.quantile(distance, 0.99)))
+    return field, settings
+
+
+def _axis_scales(samples: PointSamples, harmonic: bool) -> np.ndarray:
+    """Internal units per unit of every axis."""
+    axes = samples.domain.axes
+    degrees = [axis.unit in ("degrees", "degree", "deg", "°") for axis in axes]
+    scale, kinds = np.ones(len(axes)), [axis.unit for axis in axes]
+    if any(degrees):
+        latitudes = [k for k in range(len(axes)) if degrees[k] and axes[k].name.lower().startswith("lat")]
+        middle = float(samples.points[:, latitudes[0]].mean()) if latitudes else 0.0
+        for k, axis in enumerate(axes):
+            if degrees[k]:
+                scale[k] = KILOMETRES_PER_DEGREE * (1 if k in latitudes else math.cos(math.radians(middle)))
+                kinds[k] = "km"
+            elif axis.unit in ("m", "metre", "metres", "meters"):
+                scale[k], kinds[k] = 1e-3, "km"
+    spread = {kind: _spread(samples, scale, [k for k in range(len(axes)) if kinds[k] == kind]) for kind in set(kinds)}
+    if harmonic and len(spread) > 1:
+        raise InputError(f"a harmonic field over axes of the units {', '.join(kinds)}", "one unit of length")
+    return scale * np.array([spread[kinds[0]] / spread[kind] for kind in kinds])
+
+
+def _spread(samples: PointSamples, scale: np.ndarray, axes: list[int]) -> float:
+    return float(np.sqrt(((samples.points[:, axes] * scale[axes]).var(axis=0)).mean())) or 1.0
+
+
+def _frame(data: Measurements, folds: list[np.ndarray], harmonic: bool) -> _Frame:
+    """The unit of length from the hold-out distance; directions and slopes from a first, isotropic fit."""
+    d = data.points.shape[1]
+    held = folds[0]
+    unit = float(cKDTree(data.points[~held]).query(data.points[held])[0].mean())
+    plain = _Frame(unit, np.eye(d), np.ones(d))
+    if d == 1 or harmonic:  # Laplace's equation knows no direction
+        return plain
+    first = _solve(data, plain, Settings(stretch=0.0), _SEARCH_NODES[d])
+    positions = first.positions(data.points)
+    slopes = np.stack([first.lattice.slope_design(positions, k) @ first.weights for k in range(d)], axis=-1)
+    slopes = slopes / np.maximum(data.values.std(axis=0), np.finfo(np.float64).tiny)[:, None]
+    power, directions = np.linalg.eigh(np.einsum("nci,ncj->ij", slopes, slopes) / len(slopes))
+    return _Frame(unit, directions.T, np.maximum(power, 1e-4 * power.max() + np.finfo(np.float64).tiny))
+
+
+def _solve(
+    data: Measurements,
+    frame: _Frame,
+    settings: Settings,
+    nodes: int,
+    *,
+    harmonic: bool = False,
+    draws_seed: int | None = None,
+) -> _Solved:
+    """The posterior mean, and with a seed for the draws the ingredients of the uncertainty too."""
+    matrix = frame.matrix(settings.stretch)
+    z = data.points @ matrix.T
+    lattice, shift = _lattice(z, nodes)
+    prior = SplinePrior(
+        weight=settings.weight,
+        tension=settings.tension,
+        decay=settings.decay,
+        harmonic=_HARMONIC_WEIGHT * settings.weight if harmonic else 0.0,
+    )
+    offset = np.median(data.values, axis=0)
+    positions = z / lattice.spacing + shift
+    weights, deviation = np.empty((lattice.size, len(offset))), np.empty((lattice.size, len(offset)))
+    for columns, relative in _columns_of_equal_weights(data, settings):
+        posterior = Posterior(lattice, positions, relative, prior)
+        weights[:, columns] = posterior.mean((data.values - offset)[:, columns])
+        if draws_seed is not None:
+            draws = lattice.at_nodes(posterior.draws(_DRAWS, draws_seed))
+            deviation[:, columns] = np.sqrt((draws**2).mean(axis=1))[:, None]
+    solved = _Solved(lattice, matrix / lattice.spacing, shift, offset, weights)
+    if draws_seed is None:
+        return solved
+    floor = np.finfo(np.float64).tiny
+    return replace(solved, log_deviation=np.log(deviation + floor), log_slope=_log_slope(lattice, weights))
+
+
+def _lattice(z: np.ndarray, nodes: int) -> tuple[Lattice, np.ndarray]:
+    """About `nodes` splines over the box of the points `z`, and the shift: positions are ``z / spacing + shift``."""
+    low, extent = z.min(axis=0), np.maximum(np.ptp(z, axis=0), 1e-9 * np.ptp(z))
+    spacing = float(extent.max())
+    for _ in range(60):  # the margin counts too, which matters on thin boxes
+        shape = np.ceil(extent / spacing).astype(int) + 2 * int(_MARGIN) + 3
+        if np.prod(shape.astype(float)) >= nodes:
+            break
+        spacing /= max(1.02, (nodes / float(np.prod(shape))) ** (0.5 / len(shape)))
+    return Lattice(tuple(int(n) for n in shape), spacing), 1 + _MARGIN - low / spacing
+
+
+def _columns_of_equal_weights(data: Measurements, settings: Settings) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Columns that share one factorisation, and their relative weights (n,)."""
+    weights = (1 + settings.nugget) / (data.variance + settings.nugget)
+    left = list(range(weights.shape[1]))
+    while left:
+        same = [k for k in left if np.array_equal(weights[:, k], weights[:, left[0]])]
+        yield same, weights[:, left[0]]
+        left = [k for k in left if k not in same]
+
+
+def _log_slope(lattice: Lattice, weights: np.ndarray) -> np.ndarray:
+    """Logarithm of the field's slope over about one unit of length around every lattice point, (size, c)."""
+    square = sum(lattice.at_nodes(weights, slope=k) ** 2 for k in range(len(lattice.shape)))
+    grid = np.asarray(square).reshape(*lattice.shape, -1)
+    width = [1 / lattice.spacing] * len(lattice.shape) + [0.0]
+    local = scipy.ndimage.gaussian_filter(grid, np.minimum(width, 20.0), mode="nearest").reshape(weights.shape)
+    floor = 0.01 * np.median(local, axis=0) + 1e-4 * local.mean(axis=0) + np.finfo(np.float64).tiny
+    return 0.5 * np.log(local + floor)
+
+
+def _search(
+    data: Measurements, frame: _Frame, folds: list[np.ndarray], seconds: float, seed: int, harmonic: bool
+) -> Settings:
+    """Pattern search over the settings, one after the other, with steps that shrink; errors on the held-out groups."""
+    d = data.points.shape[1]
+    rows = np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED]
+    rows.sort()
+    part, parts = data.take(rows), [fold[rows] for fold in folds]
+    spread = np.maximum(part.values.std(axis=0), np.finfo(np.float64).tiny)
+
+    def error(settings: Settings) -> float:
+        total = []
+        for held in parts:
+            residual = _residual(part, frame, settings, held, _SEARCH_NODES[d], harmonic) / spread
+            total.append(residual)
+        e = np.concatenate(total)
+        return float((np.sqrt((e**2).mean(axis=0)) + np.abs(e).mean(axis=0)).mean())
+
+    steps = dict(_FIRST_STEPS)
+    if not data.has_sigma:
+        del steps["nugget"]
+    if d == 1 or harmonic:
+        del steps["stretch"]
+    best = Settings(stretch=steps.get("stretch", 0.0))
+    started = time.perf_counter()
+    least = error(best)
+    evaluations = max(4, int(seconds / (time.perf_counter() - started)))
+    direction = dict.fromkeys(steps, 1)
+    for _sweep in range(4):
+        for name, sign in [(name, sign) for name in steps for sign in (1, -1)]:
+            if evaluations <= 0:
+                return best
+            if sign != 1 and direction[name] == 0:
+                continue
+            trial = _moved(best, name, steps[name], sign * (direction[name] or 1))
+            evaluations -= 1
+            found = error(trial)
+            if found < least:
+                best, least, direction[name] = trial, found, 0
+            elif sign == 1:
+                direction[name] = direction[name] or 1
+        steps = {name: step / 2 if name == "stretch" else math.sqrt(step) for name, step in steps.items()}
+        direction = dict.fromkeys(steps, 1)
+    return best
+
+
+def _moved(settings: Settings, name: str, step: float, sign: int) -> Settings:
+    """One setting changed by a step: the stretch by adding, all others by a factor."""
+    value = getattr(settings, name)
+    new = float(np.clip(value + sign * step, 0.0, 2.0)) if name == "stretch" else value * step**sign
+    return replace(settings, **{name: new})
+
+
+def _residual(
+    data: Measurements, frame: _Frame, settings: Settings, held: np.ndarray, nodes: int, harmonic: bool
+) -> np.ndarray:
+    solved = _solve_on_box(data, frame, settings, held, nodes, harmonic)
+    return solved.values(data.points[held]) - data.values[held]
