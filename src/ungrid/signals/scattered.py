@@ -14,7 +14,7 @@ from the nearest other group's.
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -51,9 +51,11 @@ _SEARCH_NODES = {1: 2000, 2: 12_000, 3: 4000}  # lattice points while searching
 _MOST_NODES = {1: 20_000, 2: 60_000, 3: 12_000}  # and of the field; three dimensions fill the factors most
 _SEARCH_SECONDS = 20.0  # for the search, where no budget is given
 _DRAWS = 64  # posterior draws: the standard deviation is then known to 9 %
-_MARGIN = 2.0  # cells of the lattice beyond the samples
-_SHAPES = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
+_MARGIN = 2  # cells of the lattice beyond the part that is used
+_EXPONENTS = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
 _HARMONIC_WEIGHT = 1e4  # of the squared Laplacian, relative to the prior's
+_SWEEPS = 3
+_MOST_TRIALS = 60
 _FIRST_STEPS = {"weight": 4.0, "tension": 4.0, "decay": 4.0, "stretch": 0.5, "nugget": 8.0}
 
 
@@ -105,6 +107,7 @@ class _Frame:
     """Internal coordinates to lattice lengths: ``z = matrix @ x``, and the directions that it was made from."""
 
     unit: float
+    reach: float  # how far from a sample the field is trusted, in internal units
     directions: np.ndarray  # (d, d), rows
     slopes: np.ndarray  # (d,) mean squared slope along each
 
@@ -172,7 +175,9 @@ def fit_scattered(
     seconds = _SEARCH_SECONDS if budget is None else budget
     tested = folds if len(data) < _FEW else folds[:1]
     table = _table(data, tested, samples, seed, seconds / (1 + len(tested)), harmonic)
-    field, chosen = fit_field(data, samples.domain, samples.out_names, seed=seed, seconds=seconds / 2, harmonic=harmonic)
+    field, chosen = fit_field(
+        data, samples.domain, samples.out_names, seed=seed, seconds=seconds / 2, harmonic=harmonic
+    )
     ours = table[0]
     stats: dict[str, Any] = {
         "method": "spline-posterior",
@@ -254,12 +259,9 @@ def fit_field(
     frame = _frame(data, folds, harmonic)
     settings = _search(data, frame, folds, seconds, seed, harmonic)
     nodes = int(np.clip(1.5 * len(data), _SEARCH_NODES[domain.dim], _MOST_NODES[domain.dim]))
-    truth, ingredients, distance = _crossvalidated(data, frame, settings, folds, nodes, seed, harmonic)
-    shape, multipliers, deviations = _calibration(truth, ingredients)
     solved = _solve(data, frame, settings, nodes, harmonic=harmonic, draws_seed=seed)
-    field = _as_field(solved, data, domain, out_names, multipliers, deviations, shape)
-    _mask(field, solved, data, 2 * float(np.quantile(distance, 0.99)))
-    return field, settings
+    intervals = _calibrated(*_crossvalidated(data, frame, settings, folds, nodes, seed, harmonic))
+    return _as_field(solved, data, frame.reach, domain, out_names, intervals), settings
 
 
 def _axis_scales(samples: PointSamples, harmonic: bool) -> np.ndarray:
@@ -289,9 +291,9 @@ def _spread(samples: PointSamples, scale: np.ndarray, axes: list[int]) -> float:
 def _frame(data: Measurements, folds: list[np.ndarray], harmonic: bool) -> _Frame:
     """The unit of length from the hold-out distance; directions and slopes from a first, isotropic fit."""
     d = data.points.shape[1]
-    held = folds[0]
-    unit = float(cKDTree(data.points[~held]).query(data.points[held])[0].mean())
-    plain = _Frame(unit, np.eye(d), np.ones(d))
+    held_out = [cKDTree(data.points[~held]).query(data.points[held])[0] for held in folds]
+    distance = np.concatenate(held_out)
+    plain = _Frame(float(distance.mean()), 2 * float(np.quantile(distance, 0.99)), np.eye(d), np.ones(d))
     if d == 1 or harmonic:  # Laplace's equation knows no direction
         return plain
     first = _solve(data, plain, Settings(stretch=0.0), _SEARCH_NODES[d])
@@ -299,7 +301,8 @@ def _frame(data: Measurements, folds: list[np.ndarray], harmonic: bool) -> _Fram
     slopes = np.stack([first.lattice.slope_design(positions, k) @ first.weights for k in range(d)], axis=-1)
     slopes = slopes / np.maximum(data.values.std(axis=0), np.finfo(np.float64).tiny)[:, None]
     power, directions = np.linalg.eigh(np.einsum("nci,ncj->ij", slopes, slopes) / len(slopes))
-    return _Frame(unit, directions.T, np.maximum(power, 1e-4 * power.max() + np.finfo(np.float64).tiny))
+    power = np.maximum(power, 1e-4 * power.max() + np.finfo(np.float64).tiny)
+    return replace(plain, directions=directions.T, slopes=power)
 
 
 def _solve(
@@ -308,13 +311,17 @@ def _solve(
     settings: Settings,
     nodes: int,
     *,
+    held: np.ndarray | None = None,
     harmonic: bool = False,
     draws_seed: int | None = None,
 ) -> _Solved:
-    """The posterior mean, and with a seed for the draws the ingredients of the uncertainty too."""
+    """The posterior mean from the samples that are not held out, on a lattice over all of them; with a seed for the
+    draws the ingredients of the uncertainty too."""
     matrix = frame.matrix(settings.stretch)
     z = data.points @ matrix.T
-    lattice, shift = _lattice(z, nodes)
+    lattice, shift = _lattice(z, frame.reach * np.linalg.norm(matrix, axis=1), nodes)
+    if held is not None:
+        data, z = data.take(~held), z[~held]
     prior = SplinePrior(
         weight=settings.weight,
         tension=settings.tension,
@@ -337,16 +344,16 @@ def _solve(
     return replace(solved, log_deviation=np.log(deviation + floor), log_slope=_log_slope(lattice, weights))
 
 
-def _lattice(z: np.ndarray, nodes: int) -> tuple[Lattice, np.ndarray]:
-    """About `nodes` splines over the box of the points `z`, and the shift: positions are ``z / spacing + shift``."""
-    low, extent = z.min(axis=0), np.maximum(np.ptp(z, axis=0), 1e-9 * np.ptp(z))
+def _lattice(z: np.ndarray, reach: np.ndarray, nodes: int) -> tuple[Lattice, np.ndarray]:
+    """About `nodes` splines over the points `z` and `reach` around them; positions are ``z / spacing + shift``."""
+    low, extent = z.min(axis=0) - reach, np.ptp(z, axis=0) + 2 * reach
     spacing = float(extent.max())
-    for _ in range(60):  # the margin counts too, which matters on thin boxes
-        shape = np.ceil(extent / spacing).astype(int) + 2 * int(_MARGIN) + 3
+    while True:  # the margin counts too, which matters for thin boxes
+        shape = np.ceil(extent / spacing).astype(int) + 2 * _MARGIN + 2
         if np.prod(shape.astype(float)) >= nodes:
             break
-        spacing /= max(1.02, (nodes / float(np.prod(shape))) ** (0.5 / len(shape)))
-    return Lattice(tuple(int(n) for n in shape), spacing), 1 + _MARGIN - low / spacing
+        spacing /= 1.05
+    return Lattice(tuple(int(n) for n in shape), spacing), _MARGIN + 0.5 - low / spacing
 
 
 def _columns_of_equal_weights(data: Measurements, settings: Settings) -> Iterator[tuple[list[int], np.ndarray]]:
@@ -372,58 +379,177 @@ def _log_slope(lattice: Lattice, weights: np.ndarray) -> np.ndarray:
 def _search(
     data: Measurements, frame: _Frame, folds: list[np.ndarray], seconds: float, seed: int, harmonic: bool
 ) -> Settings:
-    """Pattern search over the settings, one after the other, with steps that shrink; errors on the held-out groups."""
-    d = data.points.shape[1]
-    rows = np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED]
-    rows.sort()
-    part, parts = data.take(rows), [fold[rows] for fold in folds]
-    spread = np.maximum(part.values.std(axis=0), np.finfo(np.float64).tiny)
+    """Pattern search over one setting after the other, with steps that shrink, for the least error on held-out groups.
 
-    def error(settings: Settings) -> float:
-        total = []
-        for held in parts:
-            residual = _residual(part, frame, settings, held, _SEARCH_NODES[d], harmonic) / spread
-            total.append(residual)
-        e = np.concatenate(total)
-        return float((np.sqrt((e**2).mean(axis=0)) + np.abs(e).mean(axis=0)).mean())
-
-    steps = dict(_FIRST_STEPS)
-    if not data.has_sigma:
-        del steps["nugget"]
-    if d == 1 or harmonic:
+    The seconds are turned into a number of trials by the time of the first, so that only this number depends on the clock.
+    """
+    steps = {name: step for name, step in _FIRST_STEPS.items() if name != "nugget" or data.has_sigma}
+    if data.points.shape[1] == 1 or harmonic:
         del steps["stretch"]
+    rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED])
+    part, parts = data.take(rows), [fold[rows] for fold in folds]
     best = Settings(stretch=steps.get("stretch", 0.0))
     started = time.perf_counter()
-    least = error(best)
-    evaluations = max(4, int(seconds / (time.perf_counter() - started)))
-    direction = dict.fromkeys(steps, 1)
-    for _sweep in range(4):
+    least = _error(part, frame, best, parts, harmonic)
+    trials = min(_MOST_TRIALS, int(seconds / (time.perf_counter() - started)))
+    for _sweep in range(_SWEEPS):
         for name, sign in [(name, sign) for name in steps for sign in (1, -1)]:
-            if evaluations <= 0:
-                return best
-            if sign != 1 and direction[name] == 0:
-                continue
-            trial = _moved(best, name, steps[name], sign * (direction[name] or 1))
-            evaluations -= 1
-            found = error(trial)
-            if found < least:
-                best, least, direction[name] = trial, found, 0
-            elif sign == 1:
-                direction[name] = direction[name] or 1
+            found = 0.0
+            while trials > 0 and found < least:
+                trial = _moved(best, name, steps[name], sign)
+                found, trials = _error(part, frame, trial, parts, harmonic), trials - 1
+                if found < least:
+                    best, least, found = trial, found, 0.0
         steps = {name: step / 2 if name == "stretch" else math.sqrt(step) for name, step in steps.items()}
-        direction = dict.fromkeys(steps, 1)
     return best
 
 
 def _moved(settings: Settings, name: str, step: float, sign: int) -> Settings:
     """One setting changed by a step: the stretch by adding, all others by a factor."""
     value = getattr(settings, name)
-    new = float(np.clip(value + sign * step, 0.0, 2.0)) if name == "stretch" else value * step**sign
-    return replace(settings, **{name: new})
+    return replace(settings, **{name: value + sign * step if name == "stretch" else value * step**sign})
 
 
-def _residual(
-    data: Measurements, frame: _Frame, settings: Settings, held: np.ndarray, nodes: int, harmonic: bool
-) -> np.ndarray:
-    solved = _solve_on_box(data, frame, settings, held, nodes, harmonic)
-    return solved.values(data.points[held]) - data.values[held]
+def _error(data: Measurements, frame: _Frame, settings: Settings, folds: list[np.ndarray], harmonic: bool) -> float:
+    """RMSE plus MAE over the held-out samples, in standard deviations, mean over the columns; infinite out of range."""
+    if not -0.5 <= settings.stretch <= 2 or not 1e-3 < settings.decay < 30 or not 1e-3 < settings.tension < 1e3:
+        return math.inf
+    errors, nodes = [], _SEARCH_NODES[data.points.shape[1]]
+    for held in folds:
+        solved = _solve(data, frame, settings, nodes, held=held, harmonic=harmonic)
+        errors.append(solved.values(data.points[held]) - data.values[held])
+    e = np.concatenate(errors) / np.maximum(data.values.std(axis=0), np.finfo(np.float64).tiny)
+    return float((np.sqrt((e**2).mean(axis=0)) + np.abs(e).mean(axis=0)).mean())
+
+
+def _crossvalidated(
+    data: Measurements,
+    frame: _Frame,
+    settings: Settings,
+    folds: list[np.ndarray],
+    nodes: int,
+    seed: int,
+    harmonic: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Held-out absolute errors and there the logarithms of posterior deviation and local slope, all (n, c)."""
+    found = []
+    for held in folds:
+        solved = _solve(data, frame, settings, nodes, held=held, harmonic=harmonic, draws_seed=seed)
+        design = solved.lattice.design(solved.positions(data.points[held]))
+        error = np.abs(design @ solved.weights + solved.offset - data.values[held])
+        found.append((error, design @ solved.log_deviation, design @ solved.log_slope))
+    error, deviation, slope = (np.concatenate(part) for part in zip(*found, strict=True))
+    return error, deviation, slope
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """For each value: exponents of deviation and slope in the scale, half widths for the levels, standard deviation."""
+
+    exponents: list[tuple[float, float]]
+    multipliers: list[tuple[float, ...]]
+    deviations: list[float]
+
+
+def _calibrated(error: np.ndarray, log_deviation: np.ndarray, log_slope: np.ndarray) -> _Intervals:
+    """The exponents with the least interval score at 90 %, and the quantiles of the normalised errors."""
+    intervals = _Intervals([], [], [])
+    for k in range(error.shape[1]):
+        candidates = []
+        for a, b in _EXPONENTS:
+            scale = np.exp(a * log_deviation[:, k] + b * log_slope[:, k])
+            half = scale * _conformal_quantile(error[:, k] / scale, 0.9)
+            candidates.append((interval_score(-half, half, error[:, k], 0.1), a, b))
+        _, a, b = min(candidates)
+        normalised = error[:, k] / np.exp(a * log_deviation[:, k] + b * log_slope[:, k])
+        intervals.exponents.append((a, b))
+        intervals.multipliers.append(tuple(_conformal_quantile(normalised, level) for level in LEVELS))
+        intervals.deviations.append(float(np.sqrt((normalised**2).mean())))
+    return intervals
+
+
+def _conformal_quantile(errors: np.ndarray, level: float) -> float:
+    """The quantile with the correction for a finite number of errors (Papadopoulos, Gammerman and Vovk 2008)."""
+    return float(np.quantile(errors, min(1.0, math.ceil((len(errors) + 1) * level) / len(errors)), method="higher"))
+
+
+def _as_field(
+    solved: _Solved,
+    data: Measurements,
+    reach: float,
+    domain: Box,
+    out_names: tuple[str, ...],
+    intervals: _Intervals,
+) -> SplineField:
+    field = SplineField(
+        domain,
+        out_names=out_names,
+        shape=solved.lattice.shape,
+        matrix=tuple(tuple(float(m) for m in row * data.scale) for row in solved.matrix),
+        shift=tuple(float(s) for s in solved.shift),
+        levels=LEVELS,
+        multipliers=tuple(intervals.multipliers),
+        deviations=tuple(intervals.deviations),
+    ).double()
+    a, b = np.array(intervals.exponents).T
+    state = {
+        "weights": torch.from_numpy(solved.weights + solved.offset),  # the splines sum to 1
+        "log_scale": torch.from_numpy(a * solved.log_deviation + b * solved.log_slope),
+        "near": torch.from_numpy(_near(solved, data.points, reach).astype(np.uint8)),
+    }
+    field.load_state_dict(state)
+    return field
+
+
+def _near(solved: _Solved, points: np.ndarray, reach: float) -> np.ndarray:
+    """Which lattice points lie within `reach` of a sample, (size,)."""
+    nodes = np.stack(np.meshgrid(*map(np.arange, solved.lattice.shape), indexing="ij"), axis=-1)
+    at = np.linalg.solve(solved.matrix, (nodes.reshape(-1, len(solved.shift)) - solved.shift).T).T
+    half_cell = 0.5 * float(np.linalg.norm(np.linalg.inv(solved.matrix), axis=0).sum())
+    return cKDTree(points).query(at, distance_upper_bound=reach + half_cell)[0] <= reach + half_cell
+
+
+def _table(
+    data: Measurements, folds: list[np.ndarray], samples: PointSamples, seed: int, seconds: float, harmonic: bool
+) -> list[dict[str, Any]]:
+    """One row for each method, ours first: errors and 90 % intervals on samples that none of them has seen."""
+    names = ["spline posterior", *(name for name in CLASSICAL if name != "cubic" or data.points.shape[1] < 3)]
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
+    truth = np.concatenate([data.values[held] for held in folds])
+    for held in folds:
+        train, at = data.take(~held), data.points[held]
+        field, _ = fit_field(train, samples.domain, samples.out_names, seed=seed, seconds=seconds, harmonic=harmonic)
+        value = field(at / data.scale)
+        with torch.no_grad():
+            low, high = field.interval(torch.from_numpy(at / data.scale))
+        found[names[0]].append((value, ((high - low) / 2).numpy()))
+        for name in names[1:]:
+            found[name].append(_with_conformal_width(CLASSICAL[name], train, at, seed))
+    return [_row(name, truth, *map(np.concatenate, zip(*found[name], strict=True))) for name in names]
+
+
+def _with_conformal_width(
+    method: Interpolation, train: Measurements, at: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A classical method's values, and its half width of constant size, from groups it was not given (split conformal)."""
+    held = next(group_folds(train.groups, seed + 1))
+    error = np.abs(method.fit(train.points[~held], train.values[~held])(train.points[held]) - train.values[held])
+    half = np.array([_conformal_quantile(column, 0.9) for column in error.T])
+    value = method.fit(train.points, train.values)(at)
+    return value, np.broadcast_to(half, value.shape)
+
+
+def _row(name: str, truth: np.ndarray, value: np.ndarray, half: np.ndarray) -> dict[str, Any]:
+    """A row of the table, means over the columns; samples off the field are counted apart."""
+    error, columns = value - truth, range(truth.shape[1])
+    there = ~np.isnan(error).any(axis=1)
+    low, high, truth, error = (part[there] for part in (value - half, value + half, truth, error))
+    return {
+        "method": name,
+        "rmse": float(np.sqrt((error**2).mean(axis=0)).mean()),
+        "mae": float(np.abs(error).mean()),
+        "coverage_90": coverage(low, high, truth),
+        "interval_width": float((high - low).mean()),
+        "interval_score": float(np.mean([interval_score(low[:, k], high[:, k], truth[:, k], 0.1) for k in columns])),
+        "off_field": int((~there).sum()),
+    }

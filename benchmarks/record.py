@@ -1,0 +1,45 @@
+"""Where and when a benchmark ran, and its table as CSV."""
+
+import csv
+import datetime
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # the third-party data, not part of the project
+
+
+def processor() -> str:
+    """The processor's name and the number of its cores."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} x {len(names)}" if names else platform.processor()
+
+
+def provenance(seed: int = 0) -> dict[str, Any]:
+    """The columns that every table ends with: date, commit, machine, seed."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""),
+        "machine": processor(),
+        "seed": seed,
+    }
+
+
+def write(name: str, rows: list[dict[str, Any]], seed: int = 0) -> Path:
+    """Print the rows and write them to results/NAME.csv."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for row in rows:
+        print("  ".join(f"{key}={row[key]}" for key in columns if key in row))
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.csv"
+    where = provenance(seed)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, [*columns, *where])
+        writer.writeheader()
+        writer.writerows({**row, **where} for row in rows)
+    return path

@@ -1,0 +1,141 @@
+"""Sound, shapes, a volume, a clip, a weather field, a large photograph: quality and seconds, each with the library's defaults.
+
+Every row is one call of ``ungrid.fit``; the yardsticks beside it (splines at equal bytes) are computed in the same run.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+from record import DATA, write
+
+import ungrid
+from ungrid.io import read
+from ungrid.io import write as write_signal
+from ungrid.sampling import GridSamples
+
+SIGNALS = DATA / "signals"
+
+
+def fitted(source: object, budget: float, **options: object) -> tuple[ungrid.FitResult, dict[str, object]]:
+    """The result, and the columns that every row has."""
+    result = ungrid.fit(source, budget=budget, **options)
+    stats = result.stats
+    row = {"seconds": round(stats["seconds"], 1), "setup_seconds": round(stats["setup_seconds"], 1),
+           "parameters": stats["parameters"], "samples": stats["samples"], "steps": stats["steps"]}  # fmt: skip
+    return result, row
+
+
+def sound() -> dict[str, object]:
+    samples = read(SIGNALS / "audio" / "gt_bach.wav")
+    result, row = fitted(samples, 20.0)
+    found = ungrid.evaluate(result.field, samples)
+    with tempfile.TemporaryDirectory() as folder:
+        for rate in (44_100, 96_000):
+            out = Path(folder) / "out.wav"
+            count = round(samples.grid.box.axes[0].length * rate)
+            values = ungrid.sample_grid(result.field, (count,))
+            grid = type(samples.grid)(samples.grid.box, (count,))
+            write_signal(out, GridSamples(grid, values, samples.out_names, "audio", 2.0, samples.metadata))
+            again = read(out)
+            row[f"frames_at_{rate}"] = again.grid.shape[0]
+            if rate == 44_100:
+                row["mse_of_the_wav"] = float(np.mean((again.values - samples.values) ** 2))
+    return {**row, "mse": found["mse"], "psnr_db": round(found["psnr_db"], 2)}
+
+
+def shape(name: str) -> Callable[[], dict[str, object]]:
+    def measure() -> dict[str, object]:
+        mesh = read(SIGNALS / "sdf" / f"{name}.obj")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result, row = fitted(mesh, 60.0)
+        found = ungrid.evaluate(result.field, mesh)
+        return {**row, "iou": round(found["iou"], 5), "relative_mae": found["relative_mae"],
+                "warning": bool(caught)}  # fmt: skip
+
+    return measure
+
+
+def volume() -> dict[str, object]:
+    samples = read(SIGNALS / "volume" / "mni152_t1.nii.gz")
+    result, row = fitted(samples, 90.0)
+    return {**row, "psnr_db": round(result.stats["metrics"]["psnr_db"], 2)}
+
+
+def clip() -> dict[str, object]:
+    samples = read(DATA / "video" / "train" / "mp4" / "bikes.mp4", scale=2)
+    result, row = fitted(samples, 120.0)
+    return {**row, "psnr_db": round(result.stats["metrics"]["psnr_db"], 2)}
+
+
+def weather() -> dict[str, object]:
+    samples = read(SIGNALS / "geo" / "eraint_uvz.nc", variable="z", select={"month": 0, "level": 1})
+    result, row = fitted(samples, 30.0)
+    values = samples.values[..., 0].astype(np.float64)
+    latitude = samples.grid.centers([axis.name for axis in samples.grid.box.axes].index("latitude"))
+    weight = np.cos(np.radians(latitude))[:, None]
+
+    def errors(prediction: np.ndarray) -> tuple[float, float]:
+        error = prediction - values
+        return float(np.sqrt((weight * error**2).sum() / (weight.sum() * error.shape[1]))), float(np.abs(error).max())
+
+    ratio = (row["parameters"] / values.size) ** 0.5
+    coarse = scipy.ndimage.zoom(values, ratio, order=3, grid_mode=True, mode="nearest")
+    back = tuple(b / c for b, c in zip(values.shape, coarse.shape, strict=True))
+    spline = scipy.ndimage.zoom(coarse, back, order=3, grid_mode=True, mode="nearest")
+    ours, theirs = errors(result.field.on_grid(samples.grid)[..., 0]), errors(spline)
+    return {**row, "rmse": ours[0], "largest_error": ours[1], "spline_rmse": theirs[0],
+            "spline_largest_error": theirs[1], "standard_deviation": float(values.std())}  # fmt: skip
+
+
+def large_photograph() -> dict[str, object]:
+    result, row = fitted(SIGNALS / "image" / "albert.jpg", 45.0)
+    return {**row, "psnr_db": round(result.stats["metrics"]["psnr_db"], 2)}
+
+
+CASES: dict[str, Callable[[], dict[str, object]]] = {
+    "gt_bach": sound,
+    "armadillo": shape("armadillo"),
+    "spot": shape("spot"),
+    "fandisk": shape("fandisk"),
+    "stanford-bunny": shape("stanford-bunny"),
+    "mni152_t1": volume,
+    "bikes": clip,
+    "eraint_z": weather,
+    "albert": large_photograph,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES), choices=[*CASES, []])
+    parser.add_argument("--alone", action="store_true", help="run one case here, print it, write nothing")
+    arguments = parser.parse_args()
+    if arguments.alone:
+        row = CASES[arguments.cases[0]]()
+        row["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(json.dumps(row))
+        return
+    rows = []
+    for name in arguments.cases:  # each in its own process, so that the peak of memory is its own
+        command = [sys.executable, __file__, "--alone", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(name, done.stderr[-2000:], file=sys.stderr)
+            continue
+        rows.append({"signal": name, **json.loads(done.stdout.strip().splitlines()[-1])})
+        print(rows[-1])
+    write("signals", rows)
+
+
+if __name__ == "__main__":
+    main()
