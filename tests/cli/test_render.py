@@ -144,3 +144,19 @@ def test_no_surface():
         )
     with pytest.raises(InputError, match="signed distance"):
         zero_surface(clip(), clip().domain.box, (4, 4, 4))
+
+
+def test_derivatives_against_differences(ungrid, field, tmp_path):
+    """Gradient and Laplacian against central differences of the field itself, second order in the step."""
+    for quantity in ("gradient", "laplacian"):
+        words = ["--size", "6x5", "--region=-0.3:0.3,-0.3:0.3", "--quantity", quantity]
+        assert ungrid("render", field, "-o", tmp_path / f"{quantity}.npy", *words).code == 0
+    u, h = library.load(field).double(), 1e-3
+    y, x = np.meshgrid(-0.3 + 0.12 * (np.arange(5) + 0.5), -0.3 + 0.1 * (np.arange(6) + 0.5), indexing="ij")
+    points = np.stack([y, x], axis=-1)
+    below, above = ([u(points + sign * step) for step in np.eye(2) * h] for sign in (-1, 1))
+    slopes = np.stack([(b - a) / (2 * h) for a, b in zip(below, above, strict=True)], axis=-1).reshape(5, 6, 6)
+    bends = sum((b - 2 * u(points) + a) / h**2 for a, b in zip(below, above, strict=True))
+    np.testing.assert_allclose(np.load(tmp_path / "gradient.npy"), slopes, atol=1e-2 * np.abs(slopes).max())
+    np.testing.assert_allclose(np.load(tmp_path / "laplacian.npy"), bends, atol=1e-2 * np.abs(bends).max())
+    assert ungrid("render", field, "-o", tmp_path / "gradient.png", "--quantity", "gradient").code == 0

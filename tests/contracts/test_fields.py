@@ -16,7 +16,7 @@ from ungrid import fields
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
-from ungrid.fields import Field, FunctionField, NeuralField
+from ungrid.fields import Field, FunctionField, NeuralField, SplineField
 from ungrid.io import field_file
 from ungrid.networks import MLP, GridDecoder, Siren
 from ungrid.operators import Jet
@@ -45,6 +45,17 @@ SAMPLES: dict[str, Callable[[int], Field]] = {
     "grid": lambda seed: neural(
         SplineGrid(((3, 4), (6, 8)), (2, 2), extent=(1.0, 1.0), seed=seed, spread=0.5),
         lambda n: GridDecoder(n, 2, width=8, seed=seed),
+    ),
+    "SplineField": lambda seed: SplineField(
+        BOX,
+        out_names=NAMES,
+        shape=(6, 7),
+        matrix=((0.6, 0.1), (-0.2, 0.7)),
+        shift=(0.5, 2.5),
+        levels=(0.5, 0.9),
+        multipliers=((0.7, 1.6), (0.6, 1.7)),
+        deviations=(1.0, 1.1),
+        seed=seed,
     ),
 }
 Make = Callable[[int], Field]

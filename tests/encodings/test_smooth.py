@@ -9,6 +9,7 @@ from ungrid._base import taylor
 from ungrid._base.errors import InputError
 from ungrid.encodings import FourierFeatures, Identity, Positional
 
+SECOND_ORDER = taylor.Needed((0, 1), (((0, 0),), ((0, 1),), ((1, 1),)))
 ENCODINGS = [
     Identity(2),
     Positional(2, 4),
@@ -31,7 +32,8 @@ class TestEveryEncoding:
 
     def test_forward_taylor_equals_autograd(self, encoding):
         x = 2 * torch.rand(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
-        value, jacobian, second = encoding.forward_taylor(taylor.start(x))
+        streams = encoding.forward_taylor(taylor.start(x, SECOND_ORDER)).streams
+        value, jacobian, second = streams[0], streams[1:3], streams[3:]
         rows = torch.stack([torch.func.jacrev(encoding)(point) for point in x])
         hessian = torch.stack([torch.func.jacrev(torch.func.jacrev(encoding))(point) for point in x])
         assert torch.allclose(value, encoding(x), rtol=0, atol=1e-12)
@@ -42,8 +44,9 @@ class TestEveryEncoding:
     def test_second_coordinates_propagate(self, encoding):
         """Through an inner map x = s², whose own derivatives are 2 s and 2."""
         s = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
-        z = taylor.elementwise(taylor.start(s), lambda v: (v * v, 2 * v, torch.full_like(v, 2.0)))
-        _, jacobian, second = encoding.forward_taylor(z)
+        z = taylor.elementwise(taylor.start(s, SECOND_ORDER), lambda v: iter((v * v, 2 * v, torch.full_like(v, 2.0))))
+        streams = encoding.forward_taylor(z).streams
+        jacobian, second = streams[1:3], streams[3:]
         exact = torch.func.jacrev(torch.func.jacrev(lambda t: encoding(t * t)))(s[0])
         assert torch.allclose(jacobian[:, 0].T, torch.func.jacrev(lambda t: encoding(t * t))(s[0]), atol=1e-10)
         assert torch.allclose(second[:, 0].T, exact[:, [0, 0, 1], [0, 1, 1]], rtol=1e-10, atol=1e-9)

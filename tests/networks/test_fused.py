@@ -12,7 +12,8 @@ NETWORKS = {
     "relu": lambda: MLP(40, 3, width=32, depth=3, seed=1),
     "relu, narrow": lambda: MLP(40, 3, width=2, depth=2, seed=1),
 }
-ROWS = 2 * fused.CHUNK + 700  # two threads, each with a full chunk and a part of one
+CHUNK = max(fused.CHUNK.values())
+ROWS = 2 * CHUNK + 700  # two threads, each with a full chunk and a part of one
 
 
 def batch(network, rows=ROWS):
@@ -70,7 +71,7 @@ def test_bfloat16_is_close_and_unbiased_enough(name):
         assert relative(ours, theirs) < 4 * layers * 2.0**-8
 
 
-@pytest.mark.parametrize("rows", [1, 5, fused.SMALLEST_PART + 1, fused.CHUNK, 2 * fused.CHUNK + 1])
+@pytest.mark.parametrize("rows", [1, 5, fused.SMALLEST_PART + 1, CHUNK, 2 * CHUNK + 1])
 def test_any_number_of_rows(rows):
     network = NETWORKS["siren"]()
     x, target, _ = batch(network, rows)

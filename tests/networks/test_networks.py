@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -37,23 +38,26 @@ class TestEveryNetwork:
 
     def test_forward_taylor_equals_autograd(self, net):
         x = 2 * torch.rand(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
-        value, jacobian, second = net.forward_taylor(taylor.start(x))
+        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+        needed = taylor.Needed((0, 1, 2), (*((pair,) for pair in pairs), ((0, 0), (2, 2), (0, 1))))
+        streams = net.forward_taylor(taylor.start(x, needed)).streams
+        value, jacobian, second, form = streams[0], streams[1:4], streams[4:10], streams[10]
         rows = [torch.func.jacrev(net)(point) for point in x]
         hessians = [torch.func.jacrev(torch.func.jacrev(net))(point) for point in x]
         assert torch.allclose(value, net(x), rtol=0, atol=1e-12)
         assert torch.allclose(jacobian.permute(1, 2, 0), torch.stack(rows), rtol=1e-10, atol=1e-10)
         hessian = torch.stack(hessians)
-        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
         for (i, j), block in zip(pairs, second, strict=True):
             assert torch.allclose(block, hessian[..., i, j], rtol=1e-10, atol=1e-10)
-        first_order = net.forward_taylor(taylor.start(x, order=1))
-        assert first_order[2] is None
-        assert torch.equal(first_order[1], jacobian)
+        assert torch.allclose(form, second[0] + second[5] + second[1], rtol=1e-10, atol=1e-10)
+        first_order = net.forward_taylor(taylor.start(x, taylor.Needed((2, 0)))).streams
+        assert torch.allclose(first_order, torch.stack([value, jacobian[2], jacobian[0]]), rtol=1e-12, atol=1e-12)
 
     def test_derivatives_can_be_trained(self, net):
         x = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        _, jacobian, second = net.forward_taylor(taylor.start(x))
-        loss = jacobian.square().sum() + second.square().sum()
+        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        z = net.forward_taylor(taylor.start(x, taylor.Needed((0, 1, 2), tuple((pair,) for pair in pairs))))
+        loss = z.streams[1:].square().sum()
         (forward,) = torch.autograd.grad(loss, [net.layers[0].weight])
         y = x.clone().requires_grad_()
         rows = [torch.autograd.grad(net(y)[:, c].sum(), y, create_graph=True)[0] for c in range(2)]
@@ -65,6 +69,41 @@ class TestEveryNetwork:
                     terms += [column[:, j].square().sum() for j in range(i, 3)]
         (reverse,) = torch.autograd.grad(torch.stack(terms).sum(), [net.layers[0].weight])
         assert torch.allclose(forward, reverse, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("function", [*(pair[1] for pair in ACTIVATIONS.values()), taylor.sine, taylor.cosine])
+def test_derivatives_of_activations(function):
+    """Each is the derivative of the one before it."""
+    v = torch.linspace(-2.9, 3, 8, dtype=torch.float64).requires_grad_()
+    chain = list(function(v))
+    assert len(chain) == 4
+    for f, df in pairwise(chain):
+        exact = torch.zeros_like(v)
+        if f.requires_grad:
+            (exact,) = torch.autograd.grad(f.sum(), v, retain_graph=True, materialize_grads=True)
+        assert torch.allclose(df, exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("forms", [(), (((0, 0), (1, 1)), ((0, 1),))])
+def test_the_layer_is_its_plain_twin(forms):
+    generator = torch.Generator().manual_seed(0)
+    z = taylor.start(torch.zeros(6, 2, dtype=torch.float64), taylor.Needed((0, 1), forms))
+    shapes = (z.streams.shape, (5, 2), (5,))
+    inputs = [torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
+
+    def fast(streams, weight, bias):
+        return taylor.layer(taylor.Taylor(streams, z.forms), weight, bias, taylor.sine).streams
+
+    def plain(streams, weight, bias):
+        moved = taylor.linear(taylor.Taylor(streams, z.forms), weight, bias)
+        return taylor.elementwise(moved, taylor.sine).streams
+
+    assert torch.allclose(fast(*inputs), plain(*inputs), rtol=1e-12, atol=1e-12)
+    g = torch.randn(fast(*inputs).shape, dtype=torch.float64, generator=generator)
+    for one, other in zip(*(torch.autograd.grad(f(*inputs), inputs, g) for f in (fast, plain)), strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(fast, inputs)
+    assert torch.autograd.gradgradcheck(fast, inputs)
 
 
 def test_unknown_activation_is_refused():

@@ -1,6 +1,7 @@
 """Jets against closed forms, against each other and against finite differences."""
 
 import math
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 
 import pytest
@@ -8,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
-from ungrid._base.taylor import Taylor
+from ungrid._base.taylor import Needed
 from ungrid.domains import Axis, Box, Domain
-from ungrid.operators import Jet
+from ungrid.encodings import FourierFeatures, Identity
+from ungrid.fields import NeuralField
+from ungrid.networks import MLP, Siren
+from ungrid.operators import Jet, JetOperator, laplacian
 
 
 def points(*batch: int, d: int = 2, seed: int = 0) -> Tensor:
@@ -28,31 +32,53 @@ def wave_derivative(x: Tensor, nx: int, ny: int) -> Tensor:
     return 2**nx * torch.sin(2 * x[..., :1] + nx * quarter) * 3**ny * torch.cos(3 * x[..., 1:2] + ny * quarter)
 
 
+def equations() -> dict[str, Callable[[Jet], Tensor]]:
+    """Equations whose derivatives a forward pass carries, with mixed partials and Laplacians over chosen axes."""
+    return {
+        "burgers": lambda u: u.d("t") + u.value * u.d("x") - 0.1 * u.d("x", "x"),
+        "heat": lambda u: u.d("t") - u.laplacian(),
+        "poisson": lambda u: u.laplacian() - 1,
+        "mixed": lambda u: u.d("x", "y") + u.d("t", "x") * u.laplacian("y", "t") - u.d("y"),
+        "wave": lambda u: u.d("t", "t") - u.laplacian("x", "y"),
+    }
+
+
 class TanhField(nn.Module):
     """Two tanh layers on named axes, with a forward Taylor pass by Faà di Bruno's formula of order 2."""
 
-    def __init__(self, axes: tuple[str, ...], c: int, taylor_order: int = 2) -> None:
+    def __init__(self, axes: tuple[str, ...], c: int, offers_taylor: bool = True) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(3)
         self.domain: Domain = Box(*(Axis(name, -1, 1) for name in axes))
-        self.taylor_order = taylor_order
-        self.passes: list[int] = []
+        self.out_names = tuple(f"u{k}" for k in range(c))
+        self.offers_taylor = offers_taylor
+        self.passes: list[Needed] = []
         self.inner = nn.Parameter(torch.randn(len(axes), 8, dtype=torch.float64, generator=draw))
         self.outer = nn.Parameter(torch.randn(8, c, dtype=torch.float64, generator=draw))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x @ self.inner) @ self.outer
 
-    def forward_taylor(self, x: Tensor, order: int) -> Taylor:
-        self.passes.append(order)
+    def forward_taylor(self, x: Tensor, needed: Needed) -> Tensor:
+        self.passes.append(needed)
         assert x.ndim == 2
         t = torch.tanh(x @ self.inner)
         slope = 1 - t**2
-        bend = -2 * t * slope
-        first = torch.stack([slope * w for w in self.inner]) @ self.outer
-        pairs = combinations_with_replacement(self.inner, 2)
-        second = torch.stack([bend * w * v for w, v in pairs]) @ self.outer
-        return t @ self.outer, first, None if order == 1 else second
+        first = [slope * self.inner[i] for i in needed.columns]
+        squares = [sum(self.inner[i] * self.inner[j] for i, j in form) for form in needed.forms]
+        return torch.stack([t, *first, *(-2 * t * slope * square for square in squares)]) @ self.outer
+
+
+def neural_fields() -> dict[str, NeuralField]:
+    """Real networks on axes with scales of their own; each in double precision."""
+    box = Box(Axis("t", 0, 2, "s"), Axis("x", -1, 2, "m"), Axis("y", -1, 1, "m"))
+    scales = {"out_names": ("u",), "value_scale": (2.0,), "value_offset": (0.5,)}
+    networks = {
+        "tanh": (Identity(3), MLP(3, 1, width=7, depth=3, activation="tanh")),
+        "siren": (Identity(3), Siren(3, 1, width=7, depth=3, omega0=2.0, first_omega0=2.0)),
+        "fourier, silu": (FourierFeatures(3, 4, 0.5), MLP(8, 1, width=6, depth=2, activation="silu")),
+    }
+    return {name: NeuralField(box, *parts, **scales).double() for name, parts in networks.items()}
 
 
 class TestClosedForms:
@@ -110,51 +136,131 @@ class TestClosedForms:
 
 
 class TestTaylorPass:
-    @pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
+    @pytest.mark.parametrize("batch", [(), (5,), (2, 3), (0,)])
     @pytest.mark.parametrize("c", [1, 3])
     def test_agrees_with_reverse_mode_to_order_four(self, batch: tuple[int, ...], c: int) -> None:
         field, x = TanhField(("t", "x", "y"), c), points(*batch, d=3)
-        forward = Jet(field, x)
-        reverse = Jet(field.forward, x, axes=("t", "x", "y"))
-        torch.testing.assert_close(forward.value, reverse.value)
-        for order in range(1, 5):
+        reverse = Jet(field, x)
+        reverse.jacobian("t", "x", "y"), reverse.d("x", "y"), reverse.d("t", "t"), reverse.laplacian()
+        forward = Jet(field, x, needs=reverse.asked)
+        for order in range(5):
             for names in combinations_with_replacement("txy", order):
-                torch.testing.assert_close(forward.d(*names), reverse.d(*names), rtol=1e-10, atol=1e-10)
-        assert field.passes == [2, 2, 2]  # one for all of orders 0 to 2, one more for order 3, one more for order 4
+                one, other = (jet.d(*names) if names else jet.value for jet in (forward, reverse))
+                torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        assert len(field.passes) == 1
 
-    def test_one_pass_of_the_expected_order(self) -> None:
-        field = TanhField(("x", "y"), 1)
-        jet = Jet(field, points(4), order=1)
-        jet.gradient(), jet.value, jet.d("x")
-        assert field.passes == [1]
-        jet = Jet(field, points(4), order=4)
-        jet.value, jet.laplacian(), jet.d("x", "x", "y"), jet.d("x", "x", "y", "y")
-        assert field.passes == [1, 2]
+    def test_a_laplacian_is_one_stream(self) -> None:
+        field, x = TanhField(("t", "x", "y"), 1), points(6, d=3)
+        operator = JetOperator(lambda jet: jet.d("t") - jet.laplacian())
+        operator(field, x)
+        operator(field, x)
+        assert field.passes == [Needed((0, 1, 2), (((1, 1), (2, 2)),))] * 2
+        laplacian(field, x)
+        assert field.passes[2:] == [Needed((0, 1, 2), (((0, 0), (1, 1), (2, 2)),))]
 
-    def test_parameters_get_the_same_gradients(self) -> None:
-        field, x = TanhField(("x", "y"), 2), points(5)
-        weights = tuple(field.parameters())
+    def test_only_what_is_needed_is_carried(self) -> None:
+        field, x = TanhField(("t", "x", "y"), 1), points(6, d=3)
+        JetOperator(lambda jet: jet.d("t") - jet.d("y", "y"))(field, x)
+        assert field.passes == [Needed((0, 2), (((2, 2),),))]
 
-        def residual(jet: Jet) -> Tensor:
-            return (jet.d("x", "y") + jet.value * jet.d("x") - jet.laplacian()).square().mean()
+    @pytest.mark.parametrize(("c", "passes"), [(1, 0), (2, 1)])
+    def test_one_reverse_pass_gives_the_gradient_of_one_component(self, c: int, passes: int) -> None:
+        field, x = TanhField(("x", "y"), c), points(6)
+        got = JetOperator(lambda jet: jet.jacobian())(field, x)
+        torch.testing.assert_close(got, Jet(field.forward, x, axes=("x", "y")).jacobian(), rtol=1e-10, atol=1e-10)
+        assert len(field.passes) == passes
 
-        forward = torch.autograd.grad(residual(Jet(field, x)), weights)
-        reverse = torch.autograd.grad(residual(Jet(field.forward, x, axes=("x", "y"))), weights)
-        for one, other in zip(forward, reverse, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    def test_what_was_not_foreseen_is_right(self) -> None:
+        field, x = TanhField(("x", "y"), 1), points(6)
+        known = Jet(field, x)
+        known.laplacian()
+        jet, reverse = Jet(field, x, needs=known.asked), Jet(field.forward, x, axes=("x", "y"))
+        for names in (("x", "y"), ("x", "x"), ("x", "x", "y"), ("y",)):
+            torch.testing.assert_close(jet.d(*names), reverse.d(*names), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(jet.laplacian("x"), reverse.d("x", "x"), rtol=1e-10, atol=1e-10)
+        assert len(field.passes) == 1
 
     def test_a_field_whose_parts_do_not_offer_it_uses_reverse_mode(self) -> None:
-        field = TanhField(("x", "y"), 1, taylor_order=0)
-        x = points(4)
-        torch.testing.assert_close(Jet(field, x).laplacian(), Jet(TanhField(("x", "y"), 1), x).laplacian())
+        field, x = TanhField(("x", "y"), 1, offers_taylor=False), points(4)
+        torch.testing.assert_close(laplacian(field, x), laplacian(TanhField(("x", "y"), 1), x))
         assert field.passes == []
 
 
+@pytest.mark.parametrize("field", neural_fields().values(), ids=neural_fields().keys())
+@pytest.mark.parametrize("equation", equations().values(), ids=equations().keys())
+class TestNeuralFields:
+    def test_residuals_and_parameter_gradients(self, field: NeuralField, equation: Callable[[Jet], Tensor]) -> None:
+        x, weights = points(1100, d=3), list(field.parameters())  # more than one chunk
+        operator = JetOperator(equation)
+        forward, reverse = operator(field, x), equation(Jet(field, x))
+        torch.testing.assert_close(forward, reverse, rtol=1e-10, atol=1e-10)
+        grads = [torch.autograd.grad(r.square().mean(), weights, materialize_grads=True) for r in (forward, reverse)]
+        for one, other in zip(*grads, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+    def test_second_derivatives_by_the_parameters(self, field: NeuralField, equation: Callable[[Jet], Tensor]) -> None:
+        x, weights = points(5, d=3), list(field.parameters())[:3]
+        hessians = []
+        for residual in (JetOperator(equation)(field, x), equation(Jet(field, x))):
+            grads = torch.autograd.grad(residual.square().mean(), weights, create_graph=True)
+            hessians.append(torch.autograd.grad(sum(g.square().sum() for g in grads), weights))
+        for one, other in zip(*hessians, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+    def test_points_that_carry_a_graph(self, field: NeuralField, equation: Callable[[Jet], Tensor]) -> None:
+        shift = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+        x = points(5, d=3) + shift
+        slopes = [
+            torch.autograd.grad(residual.sum(), shift, retain_graph=True)[0]
+            for residual in (JetOperator(equation)(field, x), equation(Jet(field, x)))
+        ]
+        torch.testing.assert_close(*slopes, rtol=1e-9, atol=1e-9)
+
+    def test_jacobians_of_points_by_vmap(self, field: NeuralField, equation: Callable[[Jet], Tensor]) -> None:
+        """What Gauss-Newton methods take: the derivatives of every residual by the parameters."""
+        x, weights = points(4, d=3), dict(field.named_parameters())
+        operator = JetOperator(equation)
+        operator(field, x)
+
+        class Bound(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.field = field
+
+            def forward(self, p: Tensor) -> Tensor:
+                return operator(self.field, p)[0, 0]
+
+        def residual(values: dict[str, Tensor], point: Tensor) -> Tensor:
+            return torch.func.functional_call(Bound(), {f"field.{k}": v for k, v in values.items()}, (point[None],))
+
+        rows = torch.func.vmap(torch.func.grad(residual), (None, 0))({k: v.detach() for k, v in weights.items()}, x)
+        for k in range(len(x)):
+            exact = torch.autograd.grad(operator(field, x[k : k + 1]).sum(), list(weights.values()))
+            for name, one in zip(weights, exact, strict=True):
+                torch.testing.assert_close(rows[name][k], one, rtol=1e-9, atol=1e-10)
+
+
+def test_laplacian_against_a_closed_form() -> None:
+    """sin(w·x + b) of one unit: Δu = -|w|² u, and Δu of tanh is -2 |w|² t (1 - t²)."""
+    box, x = Box(Axis("x", -1, 1), Axis("y", -1, 1)), points(9)
+    for network in (Siren(2, 1, width=1, depth=1, first_omega0=3.0), MLP(2, 1, width=1, depth=1, activation="tanh")):
+        field = NeuralField(box, Identity(2), network, out_names=("u",)).double()
+        inner, outer = network.layers
+        omega = 3.0 if isinstance(network, Siren) else 1.0
+        angle = omega * (x @ inner.weight.T + inner.bias)
+        t = torch.tanh(angle)
+        bend = -torch.sin(angle) if isinstance(network, Siren) else -2 * t * (1 - t**2)
+        expected = omega**2 * inner.weight.square().sum() * bend * outer.weight
+        torch.testing.assert_close(laplacian(field, x), expected, rtol=0, atol=1e-10)
+
+
 class TestFiniteDifferences:
-    @pytest.mark.parametrize("taylor_order", [0, 2])
-    def test_central_differences_converge_with_order_two(self, taylor_order: int) -> None:
-        field, x = TanhField(("x", "y"), 1, taylor_order), points(6)
-        jet = Jet(field, x)
+    @pytest.mark.parametrize("offers_taylor", [False, True])
+    def test_central_differences_converge_with_order_two(self, offers_taylor: bool) -> None:
+        field, x = TanhField(("x", "y"), 1, offers_taylor), points(6)
+        first = Jet(field, x)
+        first.d("x"), first.d("y", "y")
+        jet = Jet(field, x, needs=first.asked)
         east, north = torch.eye(2, dtype=torch.float64)
 
         def errors(h: float) -> Tensor:
@@ -180,12 +286,12 @@ class TestGraph:
         x = points(5) + 0.3
         torch.testing.assert_close(got, (wave_derivative(x, 2, 0) + wave_derivative(x, 1, 1)).sum())
 
-    @pytest.mark.parametrize("taylor_order", [0, 2])
-    def test_without_gradients_derivatives_are_plain_numbers(self, taylor_order: int) -> None:
-        field, x = TanhField(("x", "y"), 1, taylor_order), points(4)
+    @pytest.mark.parametrize("offers_taylor", [False, True])
+    def test_without_gradients_derivatives_are_plain_numbers(self, offers_taylor: bool) -> None:
+        field, x = TanhField(("x", "y"), 1, offers_taylor), points(4)
         expected = Jet(field, x).laplacian().detach()
         with torch.no_grad():
-            got = Jet(field, x).laplacian()
+            got = laplacian(field, x)
         assert not got.requires_grad
         torch.testing.assert_close(got, expected)
 

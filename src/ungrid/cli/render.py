@@ -175,8 +175,7 @@ def sampled(u: "Field", part: "Box", shape: tuple[int, ...], quantity: str) -> "
     from ungrid.signals import sample_grid
 
     bounds = tuple((axis.low, axis.high) for axis in part.axes)
-    chosen: dict[str, Any] = {} if quantity == "value" else {"quantity": quantity, "footprint": False}
-    values = sample_grid(u, shape, region=bounds, **chosen).reshape(*shape, -1).astype("float32")
+    values = sample_grid(u, shape, region=bounds, quantity=quantity).reshape(*shape, -1).astype("float32")
     metadata = {**metadata_of(u)}
     kind, peak = metadata.get("kind", "grid"), float(metadata.get("peak") or 1.0)
     return GridSamples(RegularGrid(part, shape), values, quantity_names(u, quantity), kind, peak, metadata)

@@ -55,5 +55,5 @@ class FourierFeatures(nn.Module):
 
     def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor:
         """The same with derivatives, as `ungrid._base.taylor` lays them out."""
-        angle = taylor.linear(z, math.pi * self.frequencies.to(z[0].dtype))
+        angle = taylor.linear(z, math.pi * self.frequencies.to(z.streams.dtype))
         return taylor.concatenate([taylor.elementwise(angle, f) for f in (taylor.cosine, taylor.sine)])

@@ -51,6 +51,6 @@ class Positional(nn.Module):
 
     def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor:
         """The same with derivatives, as `ungrid._base.taylor` lays them out."""
-        angle = taylor.linear(z, self._frequencies(z[0]))
+        angle = taylor.linear(z, self._frequencies(z.streams))
         waves = [taylor.elementwise(angle, function) for function in (taylor.sine, taylor.cosine)]
         return taylor.concatenate([z] * self.include_input + waves)

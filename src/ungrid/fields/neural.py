@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
-from ungrid._base.taylor import Taylor, start
+from ungrid._base.taylor import Needed, Taylor, start
 from ungrid.domains import Domain
 from ungrid.encodings import SplineGrid
 from ungrid.fields.field import Field
@@ -152,21 +152,20 @@ class NeuralField(Field):
         return super().square_error(x, target, weight)
 
     @property
-    def taylor_order(self) -> int:
-        """2 where encoding and network propagate derivatives forward, else 0."""
-        return 2 if isinstance(self.encoding, Smooth) and isinstance(self.network, Smooth) else 0
+    def offers_taylor(self) -> bool:
+        """Whether encoding and network propagate derivatives forward."""
+        return isinstance(self.encoding, Smooth) and isinstance(self.network, Smooth)
 
-    def forward_taylor(self, x: Float[Tensor, "n d"], order: int) -> Taylor:
-        """Value, first and second derivatives in the user's coordinates and units, in one forward pass."""
+    def forward_taylor(self, x: Float[Tensor, "n d"], needed: Needed) -> Float[Tensor, "s n c"]:
+        """The value and what is needed of its derivatives, in the user's coordinates and units, in one forward pass."""
         assert isinstance(self.encoding, Smooth)
         assert isinstance(self.network, Smooth)
-        dtype = next(self.network.parameters()).dtype
-        value, jacobian, second = start(x.to(dtype), order=order)
-        unit = torch.as_tensor(unit_scale(self.domain), dtype=dtype, device=x.device)
-        z = (self.unit(x).to(dtype), jacobian / unit, second)
-        value, jacobian, second = self.network.forward_taylor(self.encoding.forward_taylor(z))
-        scale = torch.as_tensor(self.value_scale, dtype=dtype, device=x.device)
-        return self._scaled(value), jacobian * scale, None if second is None else second * scale
+        unit = self.unit(x).to(next(self.network.parameters()).dtype)
+        streams, forms = start(unit, needed)
+        streams[1:] /= torch.as_tensor(unit_scale(self.domain), dtype=unit.dtype, device=unit.device)
+        streams, _ = self.network.forward_taylor(self.encoding.forward_taylor(Taylor(streams, forms)))
+        scale = torch.as_tensor(self.value_scale, dtype=streams.dtype, device=streams.device)
+        return torch.cat([self._scaled(streams[:1]), streams[1:] * scale])
 
 
 def grid_parameters(encoding: SplineGrid, network: GridDecoder) -> list[nn.Parameter]:

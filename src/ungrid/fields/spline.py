@@ -22,8 +22,8 @@ _GAUSS_NODES = 4  # per axis of a footprint: exact where it lies in one cell of 
 class SplineField(Field):
     """``sum_j weights_j B(matrix x + shift - j)``, B the product of cubic B-splines.
 
-    The half width of an interval is ``exp(spline of log_scale)`` times the multiplier of its level, so that intervals are
-    wide where the samples are sparse or the field is rough.
+    The half width of an interval is ``exp(spline of log_scale)`` times the multiplier of its level, so that intervals
+    are wide where the samples are sparse or the field is rough.
 
     Args:
         domain: where the field is defined, with named axes.

@@ -27,7 +27,7 @@ from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
 from ungrid.domains import Axis, Box
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
-from ungrid.fields import Field, NeuralField
+from ungrid.fields import Field, NeuralField, SplineField
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import MLP, GridDecoder, Siren
 
@@ -52,6 +52,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "NeuralField": NeuralField,
     "Positional": Positional,
     "Siren": Siren,
+    "SplineField": SplineField,
     "SplineGrid": SplineGrid,
 }
 

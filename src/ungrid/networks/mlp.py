@@ -4,7 +4,7 @@ Convention: rows are samples, shape ``(*batch, in_features)``; `depth` counts th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -21,31 +21,49 @@ from ungrid.networks.fused import Precision, mean_square_error, numbers, square_
 from ungrid.networks.layers import linears, uniform_linear
 
 
-def _relu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.relu(v), (v > 0).to(v.dtype), torch.zeros_like(v)
+def _relu(v: Tensor) -> Iterator[Tensor]:
+    yield torch.relu(v)
+    yield (v > 0).to(v.dtype)
+    yield torch.zeros_like(v)
+    yield torch.zeros_like(v)
 
 
-def _tanh(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _tanh(v: Tensor) -> Iterator[Tensor]:
     f = torch.tanh(v)
+    yield f
     df = 1.0 - f * f
-    return f, df, -2.0 * f * df
+    yield df
+    ddf = -2.0 * f * df
+    yield ddf
+    yield -2.0 * torch.addcmul(df * df, f, ddf)
 
 
-def _softplus(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _softplus(v: Tensor) -> Iterator[Tensor]:
+    yield functional.softplus(v)
     s = torch.sigmoid(v)
-    return functional.softplus(v), s, s * (1.0 - s)
-
-
-def _silu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    s = torch.sigmoid(v)
+    yield s
     ds = s * (1.0 - s)
-    return v * s, s + v * ds, ds * (2.0 + v * (1.0 - 2.0 * s))
+    yield ds
+    yield ds * (1.0 - 2.0 * s)
 
 
-def _gelu(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    density = torch.exp(-0.5 * v * v) / math.sqrt(2.0 * math.pi)
+def _silu(v: Tensor) -> Iterator[Tensor]:
+    s = torch.sigmoid(v)
+    yield v * s
+    ds = s * (1.0 - s)
+    yield s + v * ds
+    odd = 1.0 - 2.0 * s
+    yield ds * (2.0 + v * odd)
+    yield ds * (3.0 * odd + v * (1.0 - 6.0 * ds))
+
+
+def _gelu(v: Tensor) -> Iterator[Tensor]:
     mass = 0.5 * (1.0 + torch.erf(v / math.sqrt(2.0)))
-    return v * mass, mass + v * density, density * (2.0 - v * v)
+    yield v * mass
+    density = torch.exp(-0.5 * v * v) / math.sqrt(2.0 * math.pi)
+    yield mass + v * density
+    yield density * (2.0 - v * v)
+    yield density * v * (v * v - 4.0)
 
 
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], taylor.Derivatives]] = {
@@ -113,7 +131,7 @@ class MLP(nn.Module):
         derivatives = ACTIVATIONS[self.activation][1]
         *hidden, last = linears(self.layers)
         for layer in hidden:
-            z = taylor.elementwise(taylor.linear(z, layer.weight, layer.bias), derivatives)
+            z = taylor.layer(z, layer.weight, layer.bias, derivatives)
         return taylor.linear(z, last.weight, last.bias)
 
     def fused_square_error(

@@ -86,7 +86,7 @@ class Siren(nn.Module):
         """The same with derivatives, as `ungrid._base.taylor` lays them out."""
         *hidden, last = linears(self.layers)
         for layer, omega in zip(hidden, self.frequencies, strict=True):
-            z = taylor.elementwise(taylor.linear(z, omega * layer.weight, omega * layer.bias), taylor.sine)
+            z = taylor.layer(z, omega * layer.weight, omega * layer.bias, taylor.sine)
         return taylor.linear(z, last.weight, last.bias)
 
     def fused_square_error(

@@ -8,4 +8,5 @@ from ungrid.operators.calculus import jacobian as jacobian
 from ungrid.operators.calculus import laplacian as laplacian
 from ungrid.operators.calculus import normal_derivative as normal_derivative
 from ungrid.operators.jet import Jet as Jet
+from ungrid.operators.jet import JetOperator as JetOperator
 from ungrid.operators.jet import TaylorField as TaylorField

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ungrid._base.errors import InputError
-from ungrid.operators.jet import Jet
+from ungrid.operators.jet import Jet, Request
 
 
 def gradient(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
@@ -21,13 +21,13 @@ def gradient(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Flo
     Raises:
         InputError: if u has more than one component; use `jacobian`.
     """
-    jet = _numbered(u, x, order=1)
+    jet = _numbered(u, x)
     return jet.gradient(*jet.axes)
 
 
 def jacobian(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c d"]:
     """∂u_i / ∂x_j, components in rows, coordinates in columns."""
-    jet = _numbered(u, x, order=1)
+    jet = _numbered(u, x)
     return jet.jacobian(*jet.axes)
 
 
@@ -54,13 +54,14 @@ def curl(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[T
 
 def laplacian(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c"]:
     """Δu = Σ ∂²u / ∂x_j², of each component."""
-    jet = _numbered(u, x, order=2)
+    needs = frozenset({tuple((k, k) for k in range(x.shape[-1]))})
+    jet = _numbered(u, x, needs)
     return jet.laplacian(*jet.axes)
 
 
 def hessian(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c d d"]:
     """∂²u_i / ∂x_j ∂x_k."""
-    jet = _numbered(u, x, order=2)
+    jet = _numbered(u, x)
     return jet.hessian(*jet.axes)
 
 
@@ -77,8 +78,8 @@ def normal_derivative(
     return (jacobian(u, x) * normal.unsqueeze(-2)).sum(dim=-1)
 
 
-def _numbered(u: Callable[[Tensor], Tensor], x: Tensor, order: int) -> Jet:
-    return Jet(u, x, axes=tuple(str(k) for k in range(x.shape[-1])), order=order)
+def _numbered(u: Callable[[Tensor], Tensor], x: Tensor, needs: frozenset[Request] = frozenset()) -> Jet:
+    return Jet(u, x, axes=tuple(str(k) for k in range(x.shape[-1])), needs=needs)
 
 
 def _square_jacobian(u: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """The local derivatives of a function at a batch of points.
 
 Convention: points are ``(*batch, d)``, values ``(*batch, c)``; every partial derivative has the shape of the values.
-N is the number of points of the flattened batch. A Taylor pass lays its derivatives out as `ungrid._base.taylor` does.
+N is the number of points of the flattened batch, k and p the numbers of first derivatives and second-order forms that a
+Taylor pass carries, as `ungrid._base.taylor` lays them out.
 """
 
 from collections.abc import Callable
-from itertools import combinations_with_replacement
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -13,11 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ungrid._base.errors import InputError
-from ungrid._base.taylor import Taylor
+from ungrid._base.taylor import Needed
 from ungrid.domains import Domain
 
 HIGHEST_ORDER = 4
 TIME = "t"
+CHUNK_BYTES = 2**19  # of one stream of 64 units for all points of a pass; larger passes outgrow the caches
+
+Partial = tuple[int, ...]  # the columns of x by which u is differentiated, sorted; () is u itself
+Request = tuple[Partial, ...]  # the sum of these partials: one of them, or a Laplacian's
 
 
 @runtime_checkable
@@ -31,19 +36,17 @@ class HasDomain(Protocol):
 
 @runtime_checkable
 class TaylorField(Protocol):
-    """A field that propagates value, gradient and second derivatives forward in one pass."""
+    """A field that may propagate value, first and second derivatives forward in one pass."""
 
     domain: Domain
+    out_names: tuple[str, ...]
 
     @property
-    def taylor_order(self) -> int:
-        """The highest order that `forward_taylor` gives for this field: 2, or 0 if a part of it does not offer it."""
+    def offers_taylor(self) -> bool:
+        """Whether `forward_taylor` works: all parts of this field offer it."""
 
-    def forward_taylor(self, x: Tensor, order: int) -> Taylor:
-        """Value (N, c), first derivatives (d, N, c) and second ones (pairs i <= j, N, c) at the points x (N, d).
-
-        `order` is 1 or 2; with order 1 the second derivatives are None.
-        """
+    def forward_taylor(self, x: Tensor, needed: Needed) -> Tensor:
+        """The value, the first derivatives and the forms that are needed, (1 + k + p, N, c), at the points x (N, d)."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -51,9 +54,11 @@ class TaylorField(Protocol):
 class Jet:
     """Value and partial derivatives of ``u`` at the points ``x``, computed when they are asked for and kept here.
 
-    A `TaylorField` is differentiated forward, all derivatives up to `order` in one pass; any other callable, and every
-    derivative beyond the second, by nested reverse mode. Everything stays differentiable with respect to the
-    parameters of `u`. The jet belongs to one step: nothing is cached outside of it.
+    Nested reverse mode computes one derivative after another. If it is known from the start what will be asked
+    (`needs`), and u is a `TaylorField`, one forward pass carries exactly that where it takes fewer products than
+    reverse mode: a Laplacian is a single stream. What is asked for beyond `needs` comes from reverse mode.
+    Everything stays differentiable with respect to the parameters of `u`. The jet belongs to one step: nothing is
+    cached outside of it. `JetOperator` finds out the needs of an equation by itself.
 
     Reverse mode needs what autograd gives: each point's value may depend on that point only.
 
@@ -61,7 +66,7 @@ class Jet:
         u: the function, (*batch, d) to (*batch, c).
         x: the points, (*batch, d).
         axes: the names of the d columns; a field brings its own.
-        order: the highest order that is expected. Asking for more is allowed and costs another pass.
+        needs: what will be asked: `asked` of an earlier jet of the same equation. Never changes a result.
 
     Example:
         >>> x = torch.tensor([[2.0, 3.0]])
@@ -76,28 +81,25 @@ class Jet:
         x: Float[Tensor, "*batch d"],
         *,
         axes: tuple[str, ...] | None = None,
-        order: int = 2,
+        needs: frozenset[Request] = frozenset(),
     ) -> None:
         self.axes = _axis_names(u, axes, x.shape[-1])
-        self._u, self._points = u, x
-        self._start(order)
+        self._u, self._x = u, x
+        self._asked: set[Request] = set()
+        self._forward = _forward_pass(u, needs, x.shape[-1])
+        self._known: dict[Request, Tensor] = {}
+        self._partials: dict[Partial, Tensor] = {}  # what reverse mode found
+        self._rows: dict[Partial, Tensor] = {}  # the gradients of these, (*batch, c, d)
 
-    def _start(self, order: int) -> None:
-        """Forget everything and prepare for derivatives up to `order`."""
-        if not 1 <= order <= HIGHEST_ORDER:
-            raise InputError(f"a derivative of order {order}", f"order 1 to {HIGHEST_ORDER}")
-        self._order = order
-        self._taylor = isinstance(self._u, TaylorField) and self._u.taylor_order >= min(order, 2)
-        self._known: dict[tuple[int, ...], Tensor] = {}  # partial derivatives by sorted column indices; () is u
-        self._rows: dict[tuple[int, ...], Tensor] = {}  # their gradients, (*batch, c, d)
-        self._x = self._points
-        if not self._taylor or order > 2:  # reverse mode will be used; a graph that x already carries is kept
-            self._x = self._points if self._points.requires_grad else self._points.detach().requires_grad_()
+    @property
+    def asked(self) -> frozenset[Request]:
+        """What this jet has been asked for so far."""
+        return frozenset(self._asked)
 
     @property
     def value(self) -> Float[Tensor, "*batch c"]:
         """u(x)."""
-        return self.partial(())
+        return self._sum(((),))
 
     def d(self, *axes: str) -> Float[Tensor, "*batch c"]:
         """The partial derivative with respect to the named axes: ``d("t")``, ``d("x", "x")``, ``d("x", "y", "y")``.
@@ -131,17 +133,23 @@ class Jet:
 
     def laplacian(self, *axes: str) -> Float[Tensor, "*batch c"]:
         """The sum of the pure second derivatives over `axes` (without names: the spatial ones)."""
-        return torch.stack([self.partial((k, k)) for k in self._columns(axes or self._spatial())]).sum(dim=0)
+        return self._sum(tuple((k, k) for k in sorted(self._columns(axes or self._spatial()))))
 
     def partial(self, columns: tuple[int, ...]) -> Float[Tensor, "*batch c"]:
         """The partial derivative with respect to the numbered columns of x; u itself for ``()``."""
-        if len(columns) > self._order:
-            self._start(len(columns))
-        key = tuple(sorted(columns))
-        if key not in self._known:
-            with torch.set_grad_enabled(torch.is_grad_enabled() or self._x.requires_grad):
-                self._compute(key)
-        known = self._known[key]
+        if len(columns) > HIGHEST_ORDER:
+            raise InputError(f"a derivative of order {len(columns)}", f"order 1 to {HIGHEST_ORDER}")
+        return self._sum((tuple(sorted(columns)),))
+
+    def _sum(self, request: Request) -> Tensor:
+        self._asked.add(request)
+        if self._forward is not None and not self._known:
+            self._known |= self._taylor_pass(self._forward)
+        if request not in self._known:
+            with torch.enable_grad():
+                first, *others = (self._reverse(partial) for partial in request)
+                self._known[request] = sum(others, start=first)
+        known = self._known[request]
         return known if torch.is_grad_enabled() else known.detach()
 
     def _spatial(self) -> tuple[str, ...]:
@@ -153,30 +161,72 @@ class Jet:
             raise InputError(f"axis {unknown[0]!r}", f"one of {', '.join(self.axes)}")
         return tuple(self.axes.index(name) for name in axes)
 
-    def _compute(self, key: tuple[int, ...]) -> None:
-        """Fill `_known[key]`, and whatever comes with it."""
-        if () not in self._known:
-            self._known |= self._taylor_pass() if self._taylor else {(): _checked_values(self._u(self._x), self._x)}
-        if key in self._known:
-            return
-        # Differentiate whichever lower derivative has its gradient already, so that mixed terms share passes.
-        steps = [(key[:k] + key[k + 1 :], key[k]) for k in range(len(key))]
-        parent, column = next((step for step in steps if step[0] in self._rows), steps[-1])
-        if parent not in self._rows:
-            self._rows[parent] = _reverse_gradient(self.partial(parent), self._x)
-        self._known[key] = self._rows[parent][..., column]
+    def _reverse(self, key: Partial) -> Tensor:
+        """A partial derivative by nested reverse mode; mixed ones share passes."""
+        if key not in self._partials and not key:
+            self._x = self._x if self._x.requires_grad else self._x.detach().requires_grad_()  # keeps x's own graph
+            self._partials[key] = _checked_values(self._u(self._x), self._x)
+        elif key not in self._partials:
+            steps = [(key[:k] + key[k + 1 :], key[k]) for k in range(len(key))]
+            parent, column = next((step for step in steps if step[0] in self._rows), steps[-1])
+            if parent not in self._rows:
+                self._rows[parent] = _reverse_gradient(self._reverse(parent), self._x)
+            self._partials[key] = self._rows[parent][..., column]
+        return self._partials[key]
 
-    def _taylor_pass(self) -> dict[tuple[int, ...], Tensor]:
+    def _taylor_pass(self, needed: Needed) -> dict[Request, Tensor]:
         assert isinstance(self._u, TaylorField)
-        d = self._x.shape[-1]
-        value, first, second = self._u.forward_taylor(self._x.reshape(-1, d), min(self._order, 2))
-        shape = (*self._x.shape[:-1], value.shape[-1])
-        known: dict[tuple[int, ...], Tensor] = {(): value.reshape(shape)}
-        known |= {(i,): first[i].reshape(shape) for i in range(d)}
-        if second is not None:
-            pairs = combinations_with_replacement(range(d), 2)
-            known |= {(i, j): second[k].reshape(shape) for k, (i, j) in enumerate(pairs)}
-        return known
+        points = self._x.reshape(-1, self._x.shape[-1])
+        rows = CHUNK_BYTES // (64 * points.element_size()) if points.device.type == "cpu" else len(points)
+        parts = [self._u.forward_taylor(part, needed) for part in points.split(max(1, rows))]
+        streams = torch.cat(parts, dim=1)
+        streams = streams.reshape(len(streams), *self._x.shape[:-1], streams.shape[-1])
+        requests = [((),), *(((column,),) for column in needed.columns), *needed.forms]
+        return dict(zip(requests, streams, strict=True))
+
+
+@dataclass
+class JetOperator:
+    """``equation(jet)`` as the operator of a term: ``operator(u, points)``.
+
+    At the first call the equation runs once more, without gradients, to learn which derivatives it asks for; from then
+    on each jet computes these and no others.
+
+    Attributes:
+        equation: a residual, such as ``lambda u: u.d("t") - nu * u.d("x", "x")``.
+        axes: the names of the columns of the points; a field brings its own.
+        needs: which derivatives the equation asks for, once known.
+    """
+
+    equation: Callable[[Jet], Tensor]
+    axes: tuple[str, ...] | None = None
+    needs: frozenset[Request] | None = None
+
+    def __call__(self, u: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch d"]) -> Tensor:
+        """The residual of u at the points."""
+        if self.needs is None:
+            probe = Jet(u, points, axes=self.axes)
+            with torch.no_grad():
+                self.equation(probe)
+            self.needs = probe.asked
+        return self.equation(Jet(u, points, axes=self.axes, needs=self.needs))
+
+
+def _forward_pass(u: Callable[[Tensor], Tensor], needs: frozenset[Request], d: int) -> Needed | None:
+    """What a Taylor pass has to carry, or None where u offers none or reverse mode takes fewer products.
+
+    A unit is one product with every weight matrix, for all points: a stream costs one. Reverse mode costs one for the
+    value, one for the gradient of each component, and two (that gradient's own derivative) for each row of a Hessian.
+    """
+    partials = {partial for request in needs for partial in request}
+    usable = isinstance(u, TaylorField) and u.offers_taylor
+    if not usable or not any(partials) or any(len(p) > 2 or max(p, default=0) >= d for p in partials):
+        return None
+    assert isinstance(u, TaylorField)
+    forms = tuple(sorted(tuple((p[0], p[1]) for p in request) for request in needs if len(request[0]) == 2))
+    columns = tuple(sorted({column for partial in partials for column in partial}))
+    reverse = 1 + len(u.out_names) * (1 + 2 * len({form_pair[0] for form in forms for form_pair in form}))
+    return Needed(columns, forms) if 1 + len(columns) + len(forms) <= reverse else None
 
 
 def _axis_names(u: Callable[[Tensor], Tensor], axes: tuple[str, ...] | None, d: int) -> tuple[str, ...]:

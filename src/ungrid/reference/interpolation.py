@@ -7,7 +7,7 @@ have been merged (`merge_repeated`), since most of these methods turn singular o
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import optimize
@@ -28,6 +28,7 @@ _VARIOGRAM_POINTS = 1500
 _AT_ONCE = 4096  # kriging systems solved together: 4096 systems of 49 x 49 are 79 MB
 
 
+@runtime_checkable
 class Interpolation(Protocol):
     """A method of interpolation."""
 
@@ -88,7 +89,7 @@ class RadialBasis:
     """Radial basis functions on the nearest neighbours, with a polynomial of the given degree."""
 
     kernel: str = "linear"
-    degree: int = 1
+    degree: int = 0
     neighbours: int = 50
 
     def fit(self, points: np.ndarray, values: np.ndarray) -> Predictor:
@@ -98,8 +99,10 @@ class RadialBasis:
 
 @dataclass(frozen=True, kw_only=True)
 class Cubic:
-    """The C1 piecewise cubic on the Delaunay triangles (Clough and Tocher 1965; the cubic spline in one dimension);
-    the nearest value outside the convex hull."""
+    """The C1 piecewise cubic on Delaunay triangles (Clough and Tocher 1965), in one dimension the cubic spline.
+
+    Outside the convex hull it is the nearest value.
+    """
 
     def fit(self, points: np.ndarray, values: np.ndarray) -> Predictor:
         """As for every method.
@@ -150,10 +153,10 @@ class Variogram:
 
 
 def fit_variogram(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> Variogram:
-    """The variogram model nearest to the empirical one.
+    """The variogram model nearest to the empirical one, for values scaled to variance 1.
 
     Squared half differences (Matheron 1963) in bins of equal ratio up to a third of the extent, and models fitted by
-    least squares with the weights ``pairs / gamma^2`` (Cressie 1985). Columns of values are scaled to variance 1 and pooled.
+    least squares with the weights ``pairs / gamma^2`` (Cressie 1985). Columns are scaled to variance 1 and pooled.
 
     Args:
         points: (n, d).

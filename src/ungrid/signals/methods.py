@@ -23,6 +23,8 @@ from ungrid.solvers import Adam
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
+DECODER_NUMBERS = 700  # about what the decoder of a grid holds
+SMALLEST_SHARE = 0.3  # of tiny signals, next to which the decoder is large
 SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for a pass over a small signal
 
 
@@ -74,7 +76,8 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
 
 def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:
     """The multiresolution grid with `share` numbers for each number in the samples."""
-    ratio = finest_ratio(grid.shape, share * grid.size * channels - 2500)
+    numbers = grid.size * channels
+    ratio = finest_ratio(grid.shape, max(share * numbers - DECODER_NUMBERS, SMALLEST_SHARE * numbers))
     cells = level_cells(grid.shape, ratio)
     scale = unit_scale(grid.box)
     extent = tuple(axis.length / 2 / s for axis, s in zip(grid.box.axes, scale, strict=True))

@@ -1,14 +1,15 @@
 """Scattered measurements to a field with calibrated intervals, in closed form.
 
 The field is a cubic spline on a lattice with a Gaussian prior (`ungrid.solvers.least_squares`). What is chosen, by its
-error on held-out groups of the training samples: the prior's weight, tension and decay, how far the lattice is stretched
-along the directions in which the field is smooth, and how much of the given standard errors is believed. Intervals: the
-posterior standard deviation and the local slope of the field give the shape, and the normalised errors of the held-out
-groups give the width for every level (normalised conformal prediction; Papadopoulos, Gammerman and Vovk 2008).
+error on held-out groups of the training samples: the prior's weight, tension and decay, how far the lattice is
+stretched along the directions in which the field is smooth, and how much of the given standard errors is believed.
+Intervals: the posterior standard deviation and the local slope of the field give the shape, and the normalised errors
+of the held-out groups give the width for every level (normalised conformal prediction; Papadopoulos, Gammerman and
+Vovk 2008).
 
-Convention: internal coordinates are kilometres for axes in degrees (plate carrée about the mean latitude); otherwise the
-user's, axes of other units scaled to the spread of the first. Lengths are then divided by the mean distance of a held-out sample
-from the nearest other group's.
+Convention: internal coordinates are kilometres for axes in degrees (plate carrée about the mean latitude); otherwise
+the user's, axes of other units scaled to the spread of the first. Lengths are then divided by the mean distance of a
+held-out sample from the nearest sample of another group.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from scipy.spatial import cKDTree
 from ungrid._base.errors import InputError
 from ungrid.domains import Box
 from ungrid.fields import SplineField
+from ungrid.fields.field import CHUNK
 from ungrid.io.tables import KILOMETRES_PER_DEGREE
 from ungrid.metrics.intervals import coverage, interval_score
 from ungrid.reference import Cubic, InverseDistance, LocalKriging, RadialBasis, merge_repeated
@@ -46,17 +48,19 @@ LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 _FOLDS = 5
 _FEW = 3000  # below this every fold of the table is run, above only one
+_MOST_TESTED = 10_000  # held-out samples in the table
 _MOST_SEARCHED = 40_000  # samples that take part in the search for the settings
-_SEARCH_NODES = {1: 2000, 2: 12_000, 3: 4000}  # lattice points while searching
-_MOST_NODES = {1: 20_000, 2: 60_000, 3: 12_000}  # and of the field; three dimensions fill the factors most
+_SEARCH_NODES = {1: 2000, 2: 8000, 3: 2500}  # lattice points while searching
+_MOST_NODES = {1: 20_000, 2: 40_000, 3: 12_000}  # and of the field; three dimensions fill the factors most
+_NODES_PER_SAMPLE = {1: 0.1, 2: 0.12, 3: 0.0}  # beyond that
 _SEARCH_SECONDS = 20.0  # for the search, where no budget is given
 _DRAWS = 64  # posterior draws: the standard deviation is then known to 9 %
 _MARGIN = 2  # cells of the lattice beyond the part that is used
 _EXPONENTS = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
 _HARMONIC_WEIGHT = 1e4  # of the squared Laplacian, relative to the prior's
 _SWEEPS = 3
-_MOST_TRIALS = 60
-_FIRST_STEPS = {"weight": 4.0, "tension": 4.0, "decay": 4.0, "stretch": 0.5, "nugget": 8.0}
+_TRIALS = (12, 60)  # of settings: at least, so that the weight is found, and at most
+_FIRST_STEPS = {"weight": 16.0, "nugget": 8.0, "stretch": 0.5, "tension": 4.0, "decay": 4.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +77,21 @@ class Settings:
     tension: float = 3.0
     decay: float = 0.3
     stretch: float = 0.5
-    nugget: float = 1.0
+    nugget: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Merged samples in internal coordinates: points (n, d), values (n, c), variances (n, c) relative to their median,
-    groups (n,), and the map ``internal = scale * x`` of the axes."""
+    """Merged samples in internal coordinates.
+
+    Attributes:
+        points: (n, d).
+        values: (n, c).
+        variance: (n, c), relative to the median of the column.
+        groups: (n,) integers.
+        scale: (d,) internal units per unit of every axis.
+        has_sigma: whether the samples came with standard errors.
+    """
 
     points: np.ndarray
     values: np.ndarray
@@ -145,14 +157,14 @@ def fit_scattered(
 ) -> FitResult:
     """Fit a field with calibrated intervals to scattered measurements, and compare it with the classical methods.
 
-    Repeated places are merged; given standard errors weigh the samples. The table is made from samples that took no part
-    in fitting or choosing; then the field is fitted to all.
+    Repeated places are merged; given standard errors weigh the samples. The table is made from samples that took no
+    part in fitting or choosing; then the field is fitted to all.
 
     Args:
         samples: measurements at points in one, two or three coordinates. Axes in degrees (by their unit) become local
             kilometres; project other geographic coordinates with `ungrid.io.tables.project` first.
-        holdout: hold out whole ``samples.groups`` or random samples; "auto" takes the groups where there are any. Random
-            hold-out flatters every method if the samples lie in lines, tracks or clusters.
+        holdout: hold out whole ``samples.groups`` or random samples; "auto" takes the groups where there are any.
+            Random hold-out flatters every method if the samples lie in lines, tracks or clusters.
         seed: of the folds and the posterior draws.
         budget: seconds for choosing the settings, the larger part of the work; default 20.
         harmonic: ask for a solution of Laplace's equation: a potential field in three coordinates of one unit.
@@ -173,10 +185,17 @@ def fit_scattered(
         data = replace(data, groups=np.arange(len(data)))
     folds = list(group_folds(data.groups, seed))
     seconds = _SEARCH_SECONDS if budget is None else budget
-    tested = folds if len(data) < _FEW else folds[:1]
-    table = _table(data, tested, samples, seed, seconds / (1 + len(tested)), harmonic)
+    few = len(data) < _FEW  # then every fold is tested and the search is repeated on all samples
+    each = seconds / (1 + len(folds)) if few else seconds
+    table, settings = _table(data, folds if few else folds[:1], samples, seed, each, harmonic)
     field, chosen = fit_field(
-        data, samples.domain, samples.out_names, seed=seed, seconds=seconds / 2, harmonic=harmonic
+        data,
+        samples.domain,
+        samples.out_names,
+        settings=None if few else settings,
+        seed=seed,
+        seconds=each,
+        harmonic=harmonic,
     )
     ours = table[0]
     stats: dict[str, Any] = {
@@ -241,6 +260,7 @@ def fit_field(
     domain: Box,
     out_names: tuple[str, ...],
     *,
+    settings: Settings | None = None,
     seed: int = 0,
     seconds: float = _SEARCH_SECONDS,
     harmonic: bool = False,
@@ -251,17 +271,29 @@ def fit_field(
         data: what `measurements` gave.
         domain: of the field.
         out_names: of the values.
+        settings: None searches for them.
         seed: of the folds and draws.
         seconds: for the search.
         harmonic: as in `fit_scattered`.
     """
     folds = list(group_folds(data.groups, seed + 1))
     frame = _frame(data, folds, harmonic)
-    settings = _search(data, frame, folds, seconds, seed, harmonic)
-    nodes = int(np.clip(1.5 * len(data), _SEARCH_NODES[domain.dim], _MOST_NODES[domain.dim]))
+    settings = settings or _search(data, frame, folds, seconds, seed, harmonic)
+    nodes = _node_count(data)
     solved = _solve(data, frame, settings, nodes, harmonic=harmonic, draws_seed=seed)
     intervals = _calibrated(*_crossvalidated(data, frame, settings, folds, nodes, seed, harmonic))
     return _as_field(solved, data, frame.reach, domain, out_names, intervals), settings
+
+
+def _search_nodes(data: Measurements) -> int:
+    """How many lattice points for the search: several for each sample, as long as they are few."""
+    return min(_SEARCH_NODES[data.points.shape[1]], 4 * len(data) + 500)
+
+
+def _node_count(data: Measurements) -> int:
+    """How many lattice points: about one for each sample, bounded by what a direct solver does in seconds."""
+    d, n = data.points.shape[1], len(data)
+    return int(max(_search_nodes(data), min(n, _MOST_NODES[d]), _NODES_PER_SAMPLE[d] * n))
 
 
 def _axis_scales(samples: PointSamples, harmonic: bool) -> np.ndarray:
@@ -296,7 +328,7 @@ def _frame(data: Measurements, folds: list[np.ndarray], harmonic: bool) -> _Fram
     plain = _Frame(float(distance.mean()), 2 * float(np.quantile(distance, 0.99)), np.eye(d), np.ones(d))
     if d == 1 or harmonic:  # Laplace's equation knows no direction
         return plain
-    first = _solve(data, plain, Settings(stretch=0.0), _SEARCH_NODES[d])
+    first = _solve(data, plain, Settings(stretch=0.0), _search_nodes(data))
     positions = first.positions(data.points)
     slopes = np.stack([first.lattice.slope_design(positions, k) @ first.weights for k in range(d)], axis=-1)
     slopes = slopes / np.maximum(data.values.std(axis=0), np.finfo(np.float64).tiny)[:, None]
@@ -315,8 +347,10 @@ def _solve(
     harmonic: bool = False,
     draws_seed: int | None = None,
 ) -> _Solved:
-    """The posterior mean from the samples that are not held out, on a lattice over all of them; with a seed for the
-    draws the ingredients of the uncertainty too."""
+    """The posterior mean from the samples that are not held out, on a lattice over all of them.
+
+    With a seed for the draws, the ingredients of the uncertainty too.
+    """
     matrix = frame.matrix(settings.stretch)
     z = data.points @ matrix.T
     lattice, shift = _lattice(z, frame.reach * np.linalg.norm(matrix, axis=1), nodes)
@@ -381,17 +415,19 @@ def _search(
 ) -> Settings:
     """Pattern search over one setting after the other, with steps that shrink, for the least error on held-out groups.
 
-    The seconds are turned into a number of trials by the time of the first, so that only this number depends on the clock.
+    The seconds are turned into a number of trials by the time of the first: only this number depends on the clock.
     """
     steps = {name: step for name, step in _FIRST_STEPS.items() if name != "nugget" or data.has_sigma}
     if data.points.shape[1] == 1 or harmonic:
         del steps["stretch"]
+    if harmonic:  # then the prior's own form matters little
+        del steps["tension"], steps["decay"]
     rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED])
     part, parts = data.take(rows), [fold[rows] for fold in folds]
     best = Settings(stretch=steps.get("stretch", 0.0))
     started = time.perf_counter()
     least = _error(part, frame, best, parts, harmonic)
-    trials = min(_MOST_TRIALS, int(seconds / (time.perf_counter() - started)))
+    trials = int(np.clip(seconds / (time.perf_counter() - started), *_TRIALS))
     for _sweep in range(_SWEEPS):
         for name, sign in [(name, sign) for name in steps for sign in (1, -1)]:
             found = 0.0
@@ -411,15 +447,20 @@ def _moved(settings: Settings, name: str, step: float, sign: int) -> Settings:
 
 
 def _error(data: Measurements, frame: _Frame, settings: Settings, folds: list[np.ndarray], harmonic: bool) -> float:
-    """RMSE plus MAE over the held-out samples, in standard deviations, mean over the columns; infinite out of range."""
+    """RMSE plus MAE over the held-out samples, in standard deviations, mean over the columns; infinite out of range.
+
+    Samples with a large variance count less, however much of the variances the settings believe.
+    """
     if not -0.5 <= settings.stretch <= 2 or not 1e-3 < settings.decay < 30 or not 1e-3 < settings.tension < 1e3:
         return math.inf
-    errors, nodes = [], _SEARCH_NODES[data.points.shape[1]]
+    errors, weights, nodes = [], [], _search_nodes(data)
     for held in folds:
         solved = _solve(data, frame, settings, nodes, held=held, harmonic=harmonic)
         errors.append(solved.values(data.points[held]) - data.values[held])
+        weights.append(1 / (data.variance[held] + Settings.nugget))
+    w = np.concatenate(weights) / np.concatenate(weights).mean(axis=0)
     e = np.concatenate(errors) / np.maximum(data.values.std(axis=0), np.finfo(np.float64).tiny)
-    return float((np.sqrt((e**2).mean(axis=0)) + np.abs(e).mean(axis=0)).mean())
+    return float((np.sqrt((w * e**2).mean(axis=0)) + (np.sqrt(w) * np.abs(e)).mean(axis=0)).mean())
 
 
 def _crossvalidated(
@@ -511,35 +552,54 @@ def _near(solved: _Solved, points: np.ndarray, reach: float) -> np.ndarray:
 
 def _table(
     data: Measurements, folds: list[np.ndarray], samples: PointSamples, seed: int, seconds: float, harmonic: bool
-) -> list[dict[str, Any]]:
-    """One row for each method, ours first: errors and 90 % intervals on samples that none of them has seen."""
+) -> tuple[list[dict[str, Any]], Settings]:
+    """One row for each method, ours first, on samples that none of them has seen; and the settings of the last fold."""
     names = ["spline posterior", *(name for name in CLASSICAL if name != "cubic" or data.points.shape[1] < 3)]
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
-    truth = np.concatenate([data.values[held] for held in folds])
+    truth = []
     for held in folds:
-        train, at = data.take(~held), data.points[held]
-        field, _ = fit_field(train, samples.domain, samples.out_names, seed=seed, seconds=seconds, harmonic=harmonic)
-        value = field(at / data.scale)
-        with torch.no_grad():
-            low, high = field.interval(torch.from_numpy(at / data.scale))
-        found[names[0]].append((value, ((high - low) / 2).numpy()))
+        train, test = data.take(~held), _some(data.take(held), seed)
+        field, settings = fit_field(
+            train, samples.domain, samples.out_names, seed=seed, seconds=seconds, harmonic=harmonic
+        )
+        truth.append(test.values)
+        found[names[0]].append(values_and_half_widths(field, test.points / data.scale))
         for name in names[1:]:
-            found[name].append(_with_conformal_width(CLASSICAL[name], train, at, seed))
-    return [_row(name, truth, *map(np.concatenate, zip(*found[name], strict=True))) for name in names]
+            found[name].append(with_conformal_width(CLASSICAL[name], train, test.points, seed))
+    y = np.concatenate(truth)
+    return [summary(name, y, *map(np.concatenate, zip(*found[name], strict=True))) for name in names], settings
 
 
-def _with_conformal_width(
+def _some(data: Measurements, seed: int) -> Measurements:
+    """At most `_MOST_TESTED` of the samples."""
+    return data.take(np.random.default_rng(seed).permutation(len(data))[:_MOST_TESTED])
+
+
+def values_and_half_widths(field: SplineField, points: np.ndarray, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """The field and the half widths of its intervals at points (n, d) in the user's units, both (n, c)."""
+    values, halves = [], []
+    with torch.no_grad():
+        for part in torch.from_numpy(points).split(CHUNK):
+            low, high = field.interval(part, level)
+            values.append((low + high) / 2)
+            halves.append((high - low) / 2)
+    return torch.cat(values).numpy(), torch.cat(halves).numpy()
+
+
+def with_conformal_width(
     method: Interpolation, train: Measurements, at: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A classical method's values, and its half width of constant size, from groups it was not given (split conformal)."""
+    """A classical method's values, and its constant half width from groups that it was not given (split conformal)."""
     held = next(group_folds(train.groups, seed + 1))
-    error = np.abs(method.fit(train.points[~held], train.values[~held])(train.points[held]) - train.values[held])
+    rest, kept = _some(train.take(held), seed), train.take(~held)
+    error = np.abs(method.fit(kept.points, kept.values)(rest.points) - rest.values)
+    error = error[~np.isnan(error).any(axis=1)]
     half = np.array([_conformal_quantile(column, 0.9) for column in error.T])
     value = method.fit(train.points, train.values)(at)
     return value, np.broadcast_to(half, value.shape)
 
 
-def _row(name: str, truth: np.ndarray, value: np.ndarray, half: np.ndarray) -> dict[str, Any]:
+def summary(name: str, truth: np.ndarray, value: np.ndarray, half: np.ndarray) -> dict[str, Any]:
     """A row of the table, means over the columns; samples off the field are counted apart."""
     error, columns = value - truth, range(truth.shape[1])
     there = ~np.isnan(error).any(axis=1)
