@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ungrid.cli.progress import progress
-from ungrid.cli.render import displayed, sampled
+from ungrid.cli.render import displayed, region_of, sampled
 from ungrid.cli.run import INTERRUPTED, Run, check_target
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 CROP = ((72, 136), (186, 250))  # rows and columns of the picture: a face, 64 x 64 pixels
+DERIVED = ((40, 168), (160, 288))  # the part that is differentiated
 ZOOM = 8
 
 
@@ -60,7 +61,7 @@ def demo(
     ),
 ) -> None:
     """Take the tour: fit a picture, zoom into it, differentiate it, compare the methods. Writes FOLDER/report.html."""
-    budget = run.common.budget or 8.0
+    budget = run.common.budget or 6.0
     if run.common.plan:
         run.answer_rows({"fits": 2 + len(METHODS), "seconds": budget * (2 + len(METHODS)), "output": str(output)})
         return
@@ -155,15 +156,18 @@ def differentiate(tour: Tour) -> None:
     import numpy as np
 
     assert tour.field is not None
-    shape, box = tour.picture.shape[:2], tour.field.domain.box
+    (top, bottom), (left, right) = DERIVED
+    pixels, shape = tour.picture[top:bottom, left:right], (bottom - top, right - left)
+    part = region_of("{}:{},{}:{}".format(*interval(DERIVED[0]), *interval(DERIVED[1])), tour.field.domain.box)
     shown = {
-        f"{quantity} of the field": displayed(sampled(tour.field, box, shape, quantity), quantity).values
+        f"{quantity} of the field": displayed(sampled(tour.field, part, shape, quantity), quantity).values
         for quantity in ("gradient", "laplacian")
     }
-    differences = np.stack(np.gradient(tour.picture, axis=(0, 1)), axis=-1)
+    differences = np.stack(np.gradient(pixels, axis=(0, 1)), axis=-1)
     length = np.sqrt(np.square(differences).sum(axis=(-1, -2)))[..., None]
     shown["differences of neighbouring pixels"] = np.clip(length / np.percentile(length, 99.5), 0, 1)
-    tour.page.pictures("Derivatives", shown)
+    large = (2 * shape[0], 2 * shape[1])
+    tour.page.pictures("Derivatives", {caption: resized(values, large, "NEAREST") for caption, values in shown.items()})
 
 
 def compare_methods(tour: Tour) -> None:

@@ -9,7 +9,7 @@ import math
 
 FEATURES = (1, 1, 2, 4, 4, 4, 4, 4)
 FEATURES_OF_A_LINE = (1, 1, 1, 1, 1, 1, 1, 1)  # along one axis coarse levels save nothing; they only speed up the fit
-COARSEST = 6  # cells of the longest axis below which no further level is added
+COARSEST = 3  # cells of the longest axis below which no further level is added
 SHARE = 0.5  # numbers in the field for each number in the samples, unless asked otherwise
 
 

@@ -9,7 +9,7 @@ from ungrid.fields import Field
 from ungrid.operators import jacobian, laplacian
 
 DERIVATIVES = {"gradient": jacobian, "laplacian": laplacian}
-CHUNK = 1 << 14  # points whose derivatives are taken at once
+CHUNK = 1 << 13  # points whose derivatives are taken at once
 
 
 def sample_grid(
