@@ -1,8 +1,8 @@
 """Held-out pixels of the Fourier-features images: every method, `auto` and cubic interpolation, on one split.
 
 Protocol (Tancik et al. 2020, 2-D regression): a field sees ``image[::2, ::2]`` only. The published 25.57 dB (DIV2K) and
-30.47 dB (text) are means over 16 test images of each image's PSNR at the odd-odd pixels, ``image[1::2, 1::2]``; both that
-and the PSNR over all held-out pixels are printed. Values are limited to [0, 1] first. The tuning images are
+30.47 dB (text) are means over 16 test images of each image's PSNR at the odd-odd pixels, ``image[1::2, 1::2]``; both
+that and the PSNR over all held-out pixels are printed. Values are limited to [0, 1] first. The tuning images are
 ``train_data_*``: look at the test images last. Cubic interpolation is scipy's bicubic spline through the samples.
 """
 

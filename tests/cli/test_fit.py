@@ -119,7 +119,7 @@ def test_unknown_flag_is_answered_with_a_similar_one(ungrid, picture, word, mean
 
 
 def test_unknown_verb_is_answered_with_a_similar_one(ungrid):
-    done = ungrid("evalute", "x.field")
+    done = ungrid("evaluat", "x.field")
     assert done.code == 2
     assert "Did you mean 'evaluate'" in done.err
 

@@ -16,7 +16,9 @@ BOX = Box(Axis("t", 10.0, 20.0, "s"), Axis("y", 0.0, 2.0, "m"), Axis("x", -4.0, 
 
 
 def smooth_field(**arguments):
-    return NeuralField(BOX, Identity(3), MLP(3, 2, width=8, depth=2, activation="tanh"), out_names=("u", "v"), **arguments)
+    return NeuralField(
+        BOX, Identity(3), MLP(3, 2, width=8, depth=2, activation="tanh"), out_names=("u", "v"), **arguments
+    )
 
 
 def grid_field(domain, cells, **arguments):

@@ -68,7 +68,7 @@ def test_square_error_and_all_gradients(depth, weighted):
     square = (network(grid.interpolate(x)) - target).square()
     slow = (square if weight is None else square * weight[:, None]).mean()
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
-    for ours, plain in zip(torch.autograd.grad(3 * fast, parameters), torch.autograd.grad(3 * slow, parameters)):
+    for ours, plain in zip(*(torch.autograd.grad(3 * loss, parameters) for loss in (fast, slow)), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
 
 
@@ -85,10 +85,9 @@ def test_equal_threads_give_equal_bits():
     network = GridDecoder(grid.out_features, 2, width=8, seed=1)
     x, parameters = scattered(grid, 1000), grid_parameters(grid, network)
     first, second = (
-        torch.autograd.grad(GridSquareError.apply(grid, network, x, x, None, *parameters), parameters)
-        for _ in range(2)
+        torch.autograd.grad(GridSquareError.apply(grid, network, x, x, None, *parameters), parameters) for _ in range(2)
     )
-    assert all(torch.equal(a, b) for a, b in zip(first, second))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

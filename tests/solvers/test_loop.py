@@ -119,7 +119,9 @@ def test_divergence_gives_back_the_best_field():
         return {"score": 1.0}
 
     with warnings.catch_warnings():
-        result = fit_terms(line, terms(AllPoints(X, poisoned)), Adam(), Limits(budget=5), metrics=metrics, better="score")
+        result = fit_terms(
+            line, terms(AllPoints(X, poisoned)), Adam(), Limits(budget=5), metrics=metrics, better="score"
+        )
     assert result.outcome is Outcome.diverged
     assert torch.isfinite(line.weight).all()
 

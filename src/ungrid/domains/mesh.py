@@ -10,7 +10,8 @@ from ungrid._base.errors import InputError
 @dataclass(frozen=True, eq=False)
 class TriangleMesh:
     """Triangles in space: `vertices` (V, 3) float64 in the user's units, `faces` (F, 3) int64, counter-clockwise
-    seen from outside."""
+    seen from outside.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray

@@ -1,6 +1,6 @@
 """Encodings: unit coordinates to features."""
 
 from ungrid.encodings.fourier import FourierFeatures as FourierFeatures
+from ungrid.encodings.grid import SplineGrid as SplineGrid
 from ungrid.encodings.identity import Identity as Identity
 from ungrid.encodings.positional import Positional as Positional
-from ungrid.encodings.grid import SplineGrid as SplineGrid

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from ungrid.sampling import GridSamples, PointSamples
 from ungrid.signals.gridded import Objective, fit_gridded, split_grid
 from ungrid.signals.methods import METHODS, Recipe, neural_field, recipe
 from ungrid.signals.options import Options, Report
+from ungrid.signals.points import equivalent_grid, fit_points, split_points
+from ungrid.signals.scattered import fit_scattered
 from ungrid.signals.shapes import fit_shape, shape_grid
 from ungrid.solvers import FitResult, Limits, Outcome, remove_checkpoint
 
@@ -35,6 +37,7 @@ def fit(
     supervise: str = "values",
     weights: np.ndarray | None = None,
     total_variation: float = 0.0,
+    harmonic: bool = False,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -50,11 +53,12 @@ def fit(
         device: "auto", "cpu", "cuda", "mps".
         threads: of the CPU; None takes all cores.
         holdout: samples kept out of the fit, to measure on: a fraction of them, or "even" (fit to every other sample of each
-            axis only); None fits to all.
+            axis only); of scattered samples "groups" or "random"; None fits to all.
         supervise: "values", or the samples' differences alone: "gradient", "laplacian" (Sitzmann et al. 2020, 4.1).
         weights: of the samples, in the shape of the grid.
         total_variation: weight of the mean absolute difference between neighbours (Rudin, Osher and Fatemi 1992), in the
             signal's normalised values; 0 leaves it out.
+        harmonic: of scattered samples in three coordinates: ask for a solution of Laplace's equation.
         checkpoint: a folder for checkpoints.
         resume: go on from the checkpoint.
         report: called with each row of the history.
@@ -87,12 +91,30 @@ def fit(
         compile_kernels(parts, grid, ("distance",))
         setup = time.perf_counter() - began
         result = fit_shape(samples, parts, grid, options)
+    elif method == "auto":
+        setup, name = time.perf_counter() - began, "spline"
+        result = _fit_scattered(samples, holdout, budget, seed, harmonic)
     else:
-        raise InputError("scattered samples", "gridded samples or a mesh")
+        given_points, hidden_points = split_points(samples, holdout, seed)
+        grid = equivalent_grid(given_points)
+        parts = recipe(name, grid, len(samples.out_names), seed=seed)
+        compile_kernels(parts, grid, samples.out_names)
+        setup = time.perf_counter() - began
+        result = fit_points(given_points, hidden_points, parts, options)
     if folder is not None and result.outcome in (Outcome.budget, Outcome.steps, Outcome.converged):
         remove_checkpoint(folder)
-    result.stats.update(setup_seconds=setup, method=parts.method)
+    result.stats.update(setup_seconds=setup, method=name)
     return result
+
+
+def _fit_scattered(
+    samples: PointSamples, holdout: float | str | None, budget: float, seed: int, harmonic: bool
+) -> FitResult:
+    """The closed form; the budget is for choosing its settings."""
+    if holdout not in (None, "groups", "random"):
+        raise InputError(f"a hold-out of {holdout!r} of scattered samples", '"groups" or "random"')
+    kind = cast(Literal["auto", "random", "groups"], "auto" if holdout is None else holdout)
+    return fit_scattered(samples, holdout=kind, seed=seed, budget=budget, harmonic=harmonic)
 
 
 def load_samples(source: Source) -> GridSamples | PointSamples | TriangleMesh:
@@ -125,10 +147,12 @@ def compile_kernels(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]
 def plan(source: Source, method: str = "auto") -> dict[str, Any]:
     """What `fit` would do: method, samples, parameters and bytes; fits nothing."""
     samples = load_samples(source)
-    if isinstance(samples, PointSamples):
-        raise InputError("scattered samples", "gridded samples or a mesh")
-    grid = shape_grid(samples) if isinstance(samples, TriangleMesh) else samples.grid
-    channels = 1 if isinstance(samples, TriangleMesh) else len(samples.out_names)
+    if isinstance(samples, TriangleMesh):
+        grid, channels = shape_grid(samples), 1
+    elif isinstance(samples, PointSamples):
+        grid, channels = equivalent_grid(samples), len(samples.out_names)
+    else:
+        grid, channels = samples.grid, len(samples.out_names)
     parts = recipe(choose_method(method), grid, channels, seed=0)
     parameters = sum(p.numel() for part in (parts.encoding, parts.network) for p in part.parameters())
     numbers = grid.size * channels

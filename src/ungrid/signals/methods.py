@@ -23,6 +23,7 @@ from ungrid.solvers import Adam
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
+BATCH = 1 << 14
 DECODER_NUMBERS = 700  # about what the decoder of a grid holds
 SMALLEST_SHARE = 0.3  # of tiny signals, next to which the decoder is large
 SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for a pass over a small signal
@@ -50,18 +51,18 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         bandwidth: of the method, in cycles over the unit interval where it has one (fourier: the standard deviation of the
             frequencies; siren: omega0 of the first layer); None takes one that resolves the samples.
     """
-    dim = grid.box.dim
+    dim, longest = grid.box.dim, max(grid.shape)
+    slow = Adam(lr=1e-3, final=0.01)
+    encoding: nn.Module
     if method == "grid":
-        encoding, network = spline_grid(grid, channels, seed=seed), None
-        network = GridDecoder(encoding.out_features, channels, width=16, depth=2, seed=seed + 1)
+        encoding = spline_grid(grid, channels, seed=seed)
+        decoder = GridDecoder(encoding.out_features, channels, width=16, depth=2, seed=seed + 1)
         batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, grid.size // 4))
-        return Recipe(method, encoding, network, Adam(lr=1e-2, table_lr=4e-2, final=0.02), batch)
-    longest = max(grid.shape)
+        return Recipe(method, encoding, decoder, Adam(lr=1e-2, table_lr=4e-2, final=0.02), batch)
     if method == "siren":
         omega = bandwidth or min(30.0, max(10.0, longest / 8))
-        encoding = Identity(dim)
-        network = Siren(dim, channels, width=WIDTH, depth=DEPTH, first_omega0=omega, seed=seed)
-        return Recipe(method, encoding, network, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), batch=1 << 14)
+        siren = Siren(dim, channels, width=WIDTH, depth=DEPTH, first_omega0=omega, seed=seed)
+        return Recipe(method, Identity(dim), siren, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), BATCH)
     if method == "fourier":
         encoding = FourierFeatures(dim, FOURIER_FEATURES, bandwidth or 10.0, seed=seed)
     elif method == "positional":
@@ -71,7 +72,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
     else:
         raise InputError(f"the method {method!r}", f"auto, {', '.join(METHODS)}")
     network = MLP(encoding.out_features, channels, width=WIDTH, depth=DEPTH, activation="relu", seed=seed + 1)
-    return Recipe(method, encoding, network, Adam(lr=1e-3, final=0.01, betas=(0.9, 0.99)), batch=1 << 14)
+    return Recipe(method, encoding, network, slow, BATCH)
 
 
 def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-
 from ungrid._base.errors import InputError
 from ungrid.fields import Field
 from ungrid.objectives import Term

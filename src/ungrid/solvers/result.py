@@ -1,7 +1,8 @@
 """What a solver gives back: data, not a message on the screen."""
 
+import dataclasses
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ungrid.fields import Field
@@ -31,5 +32,5 @@ class FitResult:
 
     field: Field
     outcome: Outcome
-    history: list[dict[str, float]] = field(default_factory=list)
-    stats: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    stats: dict[str, Any] = dataclasses.field(default_factory=dict)
