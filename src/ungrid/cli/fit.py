@@ -30,7 +30,8 @@ def fit(
     ] = None,
     method: Annotated[str, Option(help="auto, grid, siren, fourier, positional or relu.")] = "auto",
     holdout: Annotated[
-        str | None, Option(metavar="FRACTION|even|COLUMN", help="Samples to keep out of the fit and to measure on.")
+        str | None,
+        Option(metavar="FRACTION|even|random|groups|COLUMN", help="Samples to keep out of the fit and to measure on."),
     ] = None,
     coords: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are coordinates.")] = None,
     values: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are values.")] = None,
@@ -60,7 +61,8 @@ def fit(
         run.details["plan"] = planned
         run.answer_rows({**planned, "output": str(target)})
         return
-    settings: dict[str, Any] = {"method": method, "holdout": holdout_of(holdout), "seed": run.common.seed}
+    kept_out = "groups" if group_column(holdout) else holdout_of(holdout)
+    settings: dict[str, Any] = {"method": method, "holdout": kept_out, "seed": run.common.seed}
     chosen: dict[str, Any] = {}  # what is left alone keeps the library's default
     if run.common.budget is not None:
         chosen["budget"] = run.common.budget
@@ -91,11 +93,18 @@ def source_stem(source: Path) -> str:
 def read_samples(
     source: Path, coords: str | None, values: str | None, sigma: str | None, variable: str | None, holdout: str | None
 ) -> "Samples":
-    """The source's samples; a hold-out that is neither a number nor "even" names a table's column of groups."""
+    """The source's samples."""
     from ungrid.io import read
 
-    group = holdout if isinstance(holdout_of(holdout), str) and holdout != "even" else None
-    return read(source, coords=names(coords), values=names(values), sigma=names(sigma), group=group, variable=variable)
+    return read(
+        source, coords=names(coords), values=names(values), sigma=names(sigma), group=group_column(holdout),
+        variable=variable,
+    )  # fmt: skip
+
+
+def group_column(holdout: str | None) -> str | None:
+    """A hold-out that is neither a number nor one of the library's words names a table's column of groups."""
+    return holdout if isinstance(holdout_of(holdout), str) and holdout not in ("even", "groups", "random") else None
 
 
 def names(text: str | None) -> list[str] | None:

@@ -1,6 +1,8 @@
 """Fitting one signal: `fit(source)` reads it, chooses the method, and hands it to the room's specialists."""
 
+import copy
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -10,6 +12,7 @@ import torch
 from ungrid._base.devices import choose_device, set_threads
 from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid, TriangleMesh
+from ungrid.fields import Field, NeuralField
 from ungrid.io.arrays import from_array
 from ungrid.io.source import read
 from ungrid.sampling import GridSamples, PointSamples
@@ -38,6 +41,7 @@ def fit(
     weights: np.ndarray | None = None,
     total_variation: float = 0.0,
     harmonic: bool = False,
+    init: Field | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -59,6 +63,7 @@ def fit(
         total_variation: weight of the mean absolute difference between neighbours (Rudin, Osher and Fatemi 1992), in the
             signal's normalised values; 0 leaves it out.
         harmonic: of scattered samples in three coordinates: ask for a solution of Laplace's equation.
+        init: a field of the same method to start from, for example of the frame before.
         checkpoint: a folder for checkpoints.
         resume: go on from the checkpoint.
         report: called with each row of the history.
@@ -81,13 +86,13 @@ def fit(
     name = choose_method(method)
     if isinstance(samples, GridSamples):
         given, hidden = split_grid(samples, holdout, seed)
-        parts = recipe(name, given.grid, len(given.out_names), seed=seed)
+        parts = started_from(init, recipe(name, given.grid, len(given.out_names), seed=seed))
         compile_kernels(parts, given.grid, given.out_names)
         setup = time.perf_counter() - began
         result = fit_gridded(given, hidden, parts, objective, options)
     elif isinstance(samples, TriangleMesh):
         grid = shape_grid(samples)
-        parts = recipe(name, grid, 1, seed=seed)
+        parts = started_from(init, recipe(name, grid, 1, seed=seed))
         compile_kernels(parts, grid, ("distance",))
         setup = time.perf_counter() - began
         result = fit_shape(samples, parts, grid, options)
@@ -97,7 +102,7 @@ def fit(
     else:
         given_points, hidden_points = split_points(samples, holdout, seed)
         grid = equivalent_grid(given_points)
-        parts = recipe(name, grid, len(samples.out_names), seed=seed)
+        parts = started_from(init, recipe(name, grid, len(samples.out_names), seed=seed))
         compile_kernels(parts, grid, samples.out_names)
         setup = time.perf_counter() - began
         result = fit_points(given_points, hidden_points, parts, options)
@@ -133,6 +138,24 @@ def choose_method(method: str) -> str:
     if method not in ("auto", *METHODS):
         raise InputError(f"the method {method!r}", f"one of auto, {', '.join(METHODS)}")
     return "grid" if method == "auto" else method
+
+
+def started_from(init: Field | None, parts: Recipe) -> Recipe:
+    """The recipe with the encoding and the network of `init`, copied.
+
+    Raises:
+        InputError: if `init` is not a field of this method over as many axes with as many values.
+    """
+    if init is None:
+        return parts
+    ours = (type(parts.encoding), type(parts.network), parts.encoding.dim, parts.network.out_features)
+    if not isinstance(init, NeuralField) or ours != (
+        type(init.encoding), type(init.network), init.encoding.dim, init.network.out_features
+    ):  # fmt: skip
+        raise InputError(
+            f"a start from a {type(init).__name__}", f"a field of the method {parts.method!r} of this size"
+        )
+    return replace(parts, encoding=copy.deepcopy(init.encoding), network=copy.deepcopy(init.network))
 
 
 def compile_kernels(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> None:
