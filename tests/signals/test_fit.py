@@ -9,7 +9,7 @@ from ungrid.io import from_array
 from ungrid.sampling import GridSamples
 from ungrid.signals import evaluate, fit, plan, sample_grid
 from ungrid.signals.gridded import every_nth, split_grid
-from ungrid.signals.levels import finest_ratio, level_cells, table_size
+from ungrid.signals.levels import choose_levels, table_size
 from ungrid.signals.methods import METHODS
 from ungrid.solvers import Outcome
 
@@ -39,8 +39,12 @@ def test_equal_seeds_steps_and_threads_give_equal_bits():
 def test_a_grid_holds_at_most_half_as_many_numbers_as_the_samples():
     for shape, channels in (((480, 320), 3), ((300, 300), 1), ((40, 50, 60), 1), ((20_000,), 1)):
         numbers = 0.5 * np.prod(shape) * channels
-        cells = level_cells(shape, finest_ratio(shape, numbers))
-        assert 0.9 * numbers < table_size(cells) <= numbers or cells[0] == shape
+        assert 0.85 * numbers < table_size(*choose_levels(shape, numbers)) <= numbers
+
+
+def test_nodes_are_the_samples_where_that_can_be_paid_for():
+    assert choose_levels((480, 320), 0.5 * 480 * 320 * 3)[0][0] == (480, 320)
+    assert choose_levels((480, 320), 0.3 * 480 * 320 * 3)[0][0] < (480, 320)
 
 
 def test_a_picture_from_its_gradient_alone():
@@ -170,7 +174,7 @@ def test_total_variation_smooths_noise():
     noisy = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape).astype("f4")
     plain, smooth = (fit(noisy, steps=250, total_variation=w).field for w in (0.0, 0.1))
     error = [np.square(f.on_grid(from_array(clean).grid) - clean).mean() for f in (plain, smooth)]
-    assert error[1] < 0.6 * error[0]
+    assert error[1] < 0.8 * error[0]
 
 
 def test_a_plan_counts_what_the_fit_would_use():

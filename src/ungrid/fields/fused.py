@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ungrid.encodings import SplineGrid
 from ungrid.kernels import grid as kernel
+from ungrid.kernels.blas import single_threaded_blas
 from ungrid.networks import GridDecoder
 
 
@@ -35,7 +35,7 @@ def grid_values(encoding: SplineGrid, network: GridDecoder, unit: Float[Tensor, 
     """The decoder's values (*batch, c), without gradients and without storing features."""
     points = encoding.inside(unit.reshape(-1, encoding.dim).float()).contiguous()
     table = encoding.table.detach().numpy()
-    with threadpool_limits(1, user_api="blas"):
+    with single_threaded_blas():
         values = kernel.grid_forward(
             points.numpy(), table, *encoding.kernel_arguments(), *_decoder_arrays(network), torch.get_num_threads()
         )
@@ -52,7 +52,7 @@ class GridSquareError(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         points = encoding.inside(unit.detach()).contiguous().numpy()
         weights = np.ones(len(points), dtype=np.float32) if weight is None else weight.float().contiguous().numpy()
-        with threadpool_limits(1, user_api="blas"):
+        with single_threaded_blas():
             loss, table, *parts = kernel.grid_square_error(
                 points, target.detach().float().contiguous().numpy(), weights, encoding.table.detach().numpy(),
                 *encoding.kernel_arguments(), *_decoder_arrays(network), torch.get_num_threads(),

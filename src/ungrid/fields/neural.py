@@ -21,6 +21,7 @@ from ungrid.fields.field import Field
 from ungrid.fields.fused import GridSquareError, grid_values
 from ungrid.networks import MLP, GridDecoder, Siren
 
+ROWS = 4096  # of a network without a grid on a CPU: its activations stay in the cache
 MOST_SUBSAMPLES = 64  # per axis, when a footprint is averaged
 
 
@@ -115,10 +116,14 @@ class NeuralField(Field):
 
     def _network_value(self, unit: Tensor) -> Tensor:
         encoding, network = self.encoding, self.network
-        if isinstance(encoding, SplineGrid) and isinstance(network, GridDecoder) and not torch.is_grad_enabled():
-            if encoding.runs_fused(unit):
-                return grid_values(encoding, network, unit)
-        return network(encoding(unit))
+        if torch.is_grad_enabled():
+            return network(encoding(unit))
+        if isinstance(encoding, SplineGrid) and isinstance(network, GridDecoder) and encoding.runs_fused(unit):
+            return grid_values(encoding, network, unit)
+        flat = unit.reshape(-1, unit.shape[-1])
+        rows = len(flat) if unit.device.type != "cpu" else ROWS
+        parts = [network(encoding(part)) for part in flat.split(max(1, rows))]
+        return torch.cat(parts).reshape(*unit.shape[:-1], network.out_features)
 
     def _scaled(self, values: Tensor) -> Tensor:
         scale = torch.as_tensor(self.value_scale, dtype=values.dtype, device=values.device)

@@ -5,12 +5,14 @@ for example that colours follow brightness differently in every region.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ungrid._base import taylor
 from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
 
@@ -18,6 +20,14 @@ from ungrid._base.random import torch_generator
 def smooth_relu(z: Tensor) -> Tensor:
     """The once continuously differentiable ReLU: 0 below -1, (z + 1)^2 / 4 up to 1, z above."""
     return 0.25 * (z + 1).clamp(0, 2).square() + (z - 1).clamp(min=0)
+
+
+def _smooth_relu(z: Tensor) -> Iterator[Tensor]:
+    """With its derivatives, for `taylor.layer`; the second one jumps at -1 and 1."""
+    yield smooth_relu(z)
+    yield 0.5 * (z + 1).clamp(0, 2)
+    yield 0.5 * (z.abs() < 1).to(z.dtype)
+    yield torch.zeros_like(z)
 
 
 class GridDecoder(nn.Module):
@@ -56,3 +66,11 @@ class GridDecoder(nn.Module):
         for weight, bias in zip([self.first, *self.middle], self.biases, strict=True):
             hidden = smooth_relu(hidden @ weight + bias[0])
         return z @ self.skip + hidden @ self.last + self.last_bias
+
+    def forward_taylor(self, z: taylor.Taylor) -> taylor.Taylor:
+        """The same with derivatives, as `ungrid._base.taylor` lays them out."""
+        hidden = z
+        for weight, bias in zip([self.first, *self.middle], self.biases, strict=True):
+            hidden = taylor.layer(hidden, weight.T, bias[0], _smooth_relu)
+        learned = taylor.linear(hidden, self.last.T, self.last_bias)
+        return taylor.Taylor(learned.streams + taylor.linear(z, self.skip.T).streams, z.forms)

@@ -27,7 +27,7 @@ def gradient(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Flo
 
 def jacobian(u: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c d"]:
     """∂u_i / ∂x_j, components in rows, coordinates in columns."""
-    jet = _numbered(u, x)
+    jet = _numbered(u, x, frozenset({((k,),) for k in range(x.shape[-1])}))
     return jet.jacobian(*jet.axes)
 
 

@@ -22,7 +22,7 @@ from ungrid.signals.options import Options, Report
 from ungrid.signals.points import equivalent_grid, fit_points, split_points
 from ungrid.signals.scattered import fit_scattered
 from ungrid.signals.shapes import fit_shape, shape_grid
-from ungrid.solvers import FitResult, Limits, Outcome, remove_checkpoint
+from ungrid.solvers import FitResult, Limits
 
 Source = str | Path | np.ndarray | GridSamples | PointSamples | TriangleMesh
 
@@ -64,7 +64,7 @@ def fit(
             signal's normalised values; 0 leaves it out.
         harmonic: of scattered samples in three coordinates: ask for a solution of Laplace's equation.
         init: a field of the same method to start from, for example of the frame before.
-        checkpoint: a folder for checkpoints.
+        checkpoint: a folder for checkpoints; delete it (`ungrid.solvers.remove_checkpoint`) when the field is saved.
         resume: go on from the checkpoint.
         report: called with each row of the history.
 
@@ -83,6 +83,7 @@ def fit(
     )  # fmt: skip
     samples = load_samples(source)
     objective = Objective(supervise, weights, total_variation)
+    check_applies(samples, method, objective, harmonic)
     name = choose_method(method)
     if isinstance(samples, GridSamples):
         given, hidden = split_grid(samples, holdout, seed)
@@ -106,8 +107,6 @@ def fit(
         compile_kernels(parts, grid, samples.out_names)
         setup = time.perf_counter() - began
         result = fit_points(given_points, hidden_points, parts, options)
-    if folder is not None and result.outcome in (Outcome.budget, Outcome.steps, Outcome.converged):
-        remove_checkpoint(folder)
     result.stats.update(setup_seconds=setup, method=name)
     return result
 
@@ -167,22 +166,79 @@ def compile_kernels(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]
         field(points)
 
 
-def plan(source: Source, method: str = "auto") -> dict[str, Any]:
-    """What `fit` would do: method, samples, parameters and bytes; fits nothing."""
-    samples = load_samples(source)
+def check_applies(
+    samples: GridSamples | PointSamples | TriangleMesh, method: str, objective: Objective, harmonic: bool
+) -> None:
+    """Refuse what a fit to samples of this kind would leave out without a word.
+
+    Raises:
+        InputError: an objective other than the plain one without a grid; `harmonic` beside the closed form.
+    """
+    if harmonic and not (isinstance(samples, PointSamples) and method == "auto"):
+        raise InputError("a harmonic field", "scattered samples and the method 'auto'")
+    plain = objective.supervise == "values" and objective.weights is None and not objective.total_variation
+    if not plain and not isinstance(samples, GridSamples):
+        raise InputError("supervision by differences, weights or total variation", "samples on a grid")
+
+
+def plan(
+    source: Source,
+    method: str = "auto",
+    *,
+    budget: float = 10.0,
+    steps: int | None = None,
+    threads: int | None = None,
+    holdout: float | str | None = None,
+) -> dict[str, Any]:
+    """What `fit` would do with these arguments; fits nothing.
+
+    Returns:
+        method, samples, parameters, bytes (of the file); ``seconds``, the budget, or for a number of steps those steps
+        at the speed of a few that are tried for 0.3 s; ``memory_mb`` for samples, weights and their optimiser.
+
+    Raises:
+        InputError: if the source or an argument cannot be used.
+    """
+    set_threads(threads)
+    samples, limits, name = load_samples(source), Limits(budget=budget, steps=steps), choose_method(method)
+    if isinstance(samples, PointSamples) and method == "auto":
+        data = measurements(samples)
+        parameters = _node_count(data) * len(samples.out_names)
+        return _planned("spline", samples.values.size, parameters, budget, 24 * _SPLINE_NUMBERS)
     if isinstance(samples, TriangleMesh):
-        grid, channels = shape_grid(samples), 1
+        grid, out_names, count = shape_grid(samples), ("distance",), POOL
     elif isinstance(samples, PointSamples):
-        grid, channels = equivalent_grid(samples), len(samples.out_names)
+        grid, out_names, count = equivalent_grid(samples), samples.out_names, samples.values.size
     else:
-        grid, channels = samples.grid, len(samples.out_names)
-    parts = recipe(choose_method(method), grid, channels, seed=0)
+        samples = split_grid(samples, holdout, 0)[0]
+        grid, out_names, count = samples.grid, samples.out_names, samples.values.size
+    parts = recipe(name, grid, len(out_names), seed=0)
     parameters = sum(p.numel() for part in (parts.encoding, parts.network) for p in part.parameters())
-    numbers = grid.size * channels
+    seconds = limits.budget if limits.steps is None else limits.steps * step_seconds(parts, grid, out_names)
+    return _planned(name, count, parameters, seconds, 12)
+
+
+def _planned(method: str, samples: int, parameters: int, seconds: float, bytes_each: int) -> dict[str, Any]:
+    memory = (samples * bytes_each + parameters * 4 * _COPIES) / 1e6
     return {
-        "method": parts.method,
-        "samples": numbers,
+        "method": method,
+        "samples": samples,
         "parameters": parameters,
         "bytes": 4 * parameters,
-        "memory_mb": round((numbers * 12 + parameters * 4 * 8) / 1e6, 1),
+        "seconds": round(seconds, 2),
+        "memory_mb": round(memory, 1),
     }
+
+
+def step_seconds(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> float:
+    """Seconds of one step of a recipe: the fastest of those that fit into 0.3 s, on values that are all zero."""
+    compile_kernels(parts, grid, out_names)
+    field = neural_field(parts, grid, out_names)
+    values = torch.zeros(1).expand(*grid.shape, len(out_names))
+    terms = [Term(points=GridBatches(grid, values, size=parts.batch))]
+    state, fastest, began = parts.solver.init(field, terms), math.inf, time.perf_counter()
+    while state.step < 2 or time.perf_counter() - began < _PROBE_SECONDS:
+        start = time.perf_counter()
+        state = parts.solver.step(field, terms, state)
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest

@@ -7,22 +7,43 @@ position (about its brightness), coarser levels hold what varies slowly (about i
 
 import math
 
-FEATURES = (1, 1, 2, 4, 4, 4, 4, 4)
-FEATURES_OF_A_LINE = (1, 1, 1, 1, 1, 1, 1, 1)  # along one axis coarse levels save nothing; they only speed up the fit
+from ungrid.encodings.grid import PAD
+
+PLENTY = ((1, 2, 4, 4), (1, 2, 2, 4), (1, 1, 2, 4), (1, 1, 2, 2), (1, 1, 1, 2), (1, 1, 1, 1))
+LINE = ((1, 1, 1, 1),)  # along one axis coarse levels save nothing; they only speed up the fit
 COARSEST = 3  # cells of the longest axis below which no further level is added
+MOST_LEVELS = 8
 SHARE = 0.5  # numbers in the field for each number in the samples, unless asked otherwise
 
 
-def level_features(dim: int) -> tuple[int, ...]:
-    """Features at each node of every level, finest first."""
-    return FEATURES_OF_A_LINE if dim == 1 else FEATURES
+def choose_levels(shape: tuple[int, ...], numbers: float) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Cells and features of every level, for at most `numbers` numbers.
+
+    Where a node for each sample can be paid for, the nodes are the samples' places exactly and the coarser levels get what
+    is left: a lattice that is almost but not quite as fine as the samples beats against them, and is worse between them.
+    """
+    cells = level_cells(shape, 1.0)
+    choices = LINE if len(shape) == 1 else PLENTY
+    for start in choices:
+        features = level_features(start, len(cells))
+        if table_size(cells, features) <= numbers:
+            return cells, features
+    start = choices[len(choices) // 2 - 1]
+    ratio = finest_ratio(shape, numbers, start)
+    cells = level_cells(shape, ratio)
+    return cells, level_features(start, len(cells))
+
+
+def level_features(start: tuple[int, ...], levels: int) -> tuple[int, ...]:
+    """The features of the finest levels, and the last of them again for all coarser ones."""
+    return (*start, *[start[-1]] * levels)[:levels]
 
 
 def level_cells(shape: tuple[int, ...], ratio: float) -> tuple[tuple[int, ...], ...]:
     """Cells of every level on every axis for samples of `shape`; along a single axis a level is a quarter of the last."""
     step = 4 if len(shape) == 1 else 2
     levels: list[tuple[int, ...]] = []
-    for k in range(len(FEATURES)):
+    for k in range(MOST_LEVELS):
         cells = tuple(max(1, round(n * ratio / step**k)) for n in shape)
         if levels and max(cells) < COARSEST:
             break
@@ -30,18 +51,17 @@ def level_cells(shape: tuple[int, ...], ratio: float) -> tuple[tuple[int, ...], 
     return tuple(levels)
 
 
-def table_size(cells: tuple[tuple[int, ...], ...], padding: int = 4) -> int:
+def table_size(cells: tuple[tuple[int, ...], ...], features: tuple[int, ...]) -> int:
     """Numbers in the tables of dense levels."""
-    features = level_features(len(cells[0]))
-    return sum(math.prod(n + padding for n in level) * f for level, f in zip(cells, features, strict=False))
+    return sum(math.prod(n + 2 * PAD for n in level) * f for level, f in zip(cells, features, strict=True))
 
 
-def finest_ratio(shape: tuple[int, ...], numbers: float) -> float:
-    """The largest ratio, at most 1, whose tables hold at most `numbers` numbers."""
+def finest_ratio(shape: tuple[int, ...], numbers: float, start: tuple[int, ...]) -> float:
+    """The largest ratio below 1 whose tables hold at most `numbers` numbers."""
     low, high = 0.0, 1.0
-    if table_size(level_cells(shape, 1.0)) <= numbers:
-        return 1.0
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if table_size(level_cells(shape, middle)) <= numbers else (low, middle)
+        cells = level_cells(shape, middle)
+        fits = table_size(cells, level_features(start, len(cells))) <= numbers
+        low, high = (middle, high) if fits else (low, middle)
     return low

@@ -17,13 +17,13 @@ from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import MLP, GridDecoder, Siren
-from ungrid.signals.levels import SHARE, finest_ratio, level_cells, level_features
+from ungrid.signals.levels import SHARE, choose_levels
 from ungrid.solvers import Adam
 
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
-BATCH = 1 << 14
+BATCH = 1 << 12
 DECODER_NUMBERS = 700  # about what the decoder of a grid holds
 SMALLEST_SHARE = 0.3  # of tiny signals, next to which the decoder is large
 SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for a pass over a small signal
@@ -78,11 +78,10 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
 def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:
     """The multiresolution grid with `share` numbers for each number in the samples."""
     numbers = grid.size * channels
-    ratio = finest_ratio(grid.shape, max(share * numbers - DECODER_NUMBERS, SMALLEST_SHARE * numbers))
-    cells = level_cells(grid.shape, ratio)
+    cells, features = choose_levels(grid.shape, max(share * numbers - DECODER_NUMBERS, SMALLEST_SHARE * numbers))
     scale = unit_scale(grid.box)
     extent = tuple(axis.length / 2 / s for axis, s in zip(grid.box.axes, scale, strict=True))
-    return SplineGrid(cells, level_features(len(extent))[: len(cells)], extent=extent, order=3, seed=seed)
+    return SplineGrid(cells, features, extent=extent, order=3, seed=seed)
 
 
 def neural_field(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> NeuralField:

@@ -48,5 +48,6 @@ def sample_grid(
     if quantity not in DERIVATIVES:
         raise InputError(f"the quantity {quantity!r}", f"one of value, {', '.join(DERIVATIVES)}")
     parts = torch.as_tensor(grid.points()).reshape(-1, grid.box.dim).split(CHUNK)
-    taken = torch.cat([DERIVATIVES[quantity](field, part).detach() for part in parts])
+    with torch.no_grad():
+        taken = torch.cat([DERIVATIVES[quantity](field, part) for part in parts])
     return taken.reshape(*shape, *taken.shape[1:]).numpy()

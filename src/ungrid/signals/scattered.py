@@ -60,7 +60,9 @@ _EXPONENTS = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.7
 _HARMONIC_WEIGHT = 1e4  # of the squared Laplacian, relative to the prior's
 _SWEEPS = 3
 _TRIALS = (12, 60)  # of settings: at least, so that the weight is found, and at most
-_FIRST_STEPS = {"weight": 16.0, "nugget": 8.0, "stretch": 0.5, "tension": 4.0, "decay": 4.0}
+_SCAN = [(weight, tension) for weight in (1e-4, 1e-2, 1.0) for tension in (0.1, 1.0, 10.0)]  # where to start
+_SCAN_FOLDS = 2
+_FIRST_STEPS = {"weight": 8.0, "nugget": 8.0, "stretch": 0.5, "tension": 4.0, "decay": 4.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,9 @@ class Settings:
         nugget: variance, in units of the median given variance, that is added to the given ones.
     """
 
-    weight: float = 0.1
-    tension: float = 3.0
-    decay: float = 0.3
+    weight: float = 1.0
+    tension: float = 1.0
+    decay: float = 0.1
     stretch: float = 0.5
     nugget: float = 0.1
 
@@ -413,7 +415,7 @@ def _log_slope(lattice: Lattice, weights: np.ndarray) -> np.ndarray:
 def _search(
     data: Measurements, frame: _Frame, folds: list[np.ndarray], seconds: float, seed: int, harmonic: bool
 ) -> Settings:
-    """Pattern search over one setting after the other, with steps that shrink, for the least error on held-out groups.
+    """A scan over decades, then a search over one setting after the other with steps that shrink, for the least error.
 
     The seconds are turned into a number of trials by the time of the first: only this number depends on the clock.
     """
@@ -424,7 +426,9 @@ def _search(
         del steps["tension"], steps["decay"]
     rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED])
     part, parts = data.take(rows), [fold[rows] for fold in folds]
-    best = Settings(stretch=steps.get("stretch", 0.0))
+    plain = Settings(stretch=steps.get("stretch", 0.0))
+    starts = [replace(plain, weight=weight, tension=tension) for weight, tension in _SCAN]
+    best = min(starts, key=lambda start: _error(part, frame, start, parts[:_SCAN_FOLDS], harmonic))
     started = time.perf_counter()
     least = _error(part, frame, best, parts, harmonic)
     trials = int(np.clip(seconds / (time.perf_counter() - started), *_TRIALS))

@@ -1,15 +1,21 @@
 """Checkpoints: a folder with everything that a run needs to go on with the same bits.
 
 Two files take turns, each written to a temporary name and renamed, so that a crash at any moment leaves one whole.
+Each carries a fingerprint of its run, so that it cannot be mistaken for another's.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ungrid._base.errors import InputError
+from ungrid._base.random import torch_generator
+from ungrid.fields import Field
+from ungrid.objectives import Term
 
 NAMES = ("even.pt", "odd.pt")
 
@@ -47,3 +53,39 @@ def remove_checkpoint(folder: Path) -> None:
         (folder / name).with_suffix(".partial").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def fingerprint(u: Field, terms: list[Term], seed: int, steps: int | None) -> dict[str, str]:
+    """What makes a run the same run, part by part; the samples by the first batch of every term."""
+    weights = u.state_dict()
+    batches = [term.points.draw(0, torch_generator(place)) for place, term in enumerate(terms)]
+    return {
+        "field": str([(name, tuple(weight.shape)) for name, weight in weights.items()]),
+        "initial weights": _digest(list(weights.values())),
+        "terms": str([(term.name, term.weight) for term in terms]),
+        "samples": _digest([part for batch in batches for part in batch if part is not None]),
+        "seed": str(seed),
+        "steps": str(steps),
+    }
+
+
+def check_same_run(folder: Path, content: dict[str, Any], run: dict[str, str]) -> None:
+    """Refuse a checkpoint that another run wrote.
+
+    Raises:
+        InputError: it names what differs.
+    """
+    stored = content.get("fingerprint", {})
+    if differing := [name for name, value in run.items() if stored.get(name) != value]:
+        raise InputError(
+            f"the checkpoint in {folder}, which has other {', '.join(differing)}",
+            "one of a run with the same source, method and flags",
+            "give those, or leave out --resume to start again",
+        )
+
+
+def _digest(tensors: list[Tensor]) -> str:
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,6 +1,8 @@
 """The fit loop: a solver's steps under a time budget or a number of steps, with reports, checkpoints and the best field.
 
 Convention: `seconds` is wall-clock time of the optimisation, with the evaluation of the metrics, over all resumed parts.
+With a number of steps, reports follow steps and not the clock, since the best field is chosen among them: then the result
+depends on the seed alone.
 """
 
 import math
@@ -14,7 +16,7 @@ from ungrid._base.errors import InputError
 from ungrid.fields import Field
 from ungrid.objectives import Term
 from ungrid.solvers.adam import AdamState
-from ungrid.solvers.checkpoint import read_checkpoint, write_checkpoint
+from ungrid.solvers.checkpoint import check_same_run, fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.result import FitResult, Outcome
 
 FIRST_REPORT = (
@@ -22,6 +24,7 @@ FIRST_REPORT = (
 )
 GROWTH = 1.4
 LONGEST_SILENCE = 20.0
+REPORTED_SHARE = 0.05  # of a given number of steps: the first report, and the longest way from one to the next
 CHECKPOINT_EVERY = 5.0  # seconds: the most work that a killed run repeats, with one step and one report on top
 
 Metrics = Callable[[Field], dict[str, float]]
@@ -79,11 +82,14 @@ def fit_terms(
         better: the metric whose largest value marks the best field; None takes the last field.
         patience: stop when that metric has not improved for so many reports.
         report: called with every row of the history.
-        checkpoint: a folder; with `resume` the run goes on from there.
+        checkpoint: a folder for checkpoints; it stays when the fit ends, for the caller to delete once the field is safe.
         resume: go on from the checkpoint where there is one.
 
     Returns:
         The result with the best field; after Ctrl-C the outcome is `Outcome.interrupted`.
+
+    Raises:
+        InputError: if the checkpoint is damaged, or belongs to other samples, terms, seed, steps or initial weights.
     """
     run = _Run(u, terms, solver, limits, seed, metrics, better, report, checkpoint)
     if resume and checkpoint is not None:
@@ -104,12 +110,14 @@ class _Run:
     ) -> None:  # fmt: skip
         self.u, self.terms, self.solver, self.limits = u, terms, solver, limits
         self.metrics, self.better, self.report, self.checkpoint = metrics, better, report, checkpoint
+        self.fingerprint = {} if checkpoint is None else fingerprint(u, terms, seed, limits.steps)
         self.state = solver.init(u, terms, seed=seed)
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
         self.best_score, self.reports_without_gain = -math.inf, 0
         self.earlier, self.began = 0.0, time.perf_counter()
-        self.next_report, self.last_save, self.turn = FIRST_REPORT, time.perf_counter(), 0
+        self.last_save, self.turn = time.perf_counter(), 0
+        self.next_report = FIRST_REPORT if limits.steps is None else math.ceil(limits.steps * REPORTED_SHARE)
 
     @property
     def seconds(self) -> float:
@@ -120,7 +128,7 @@ class _Run:
             self.state = self.solver.step(self.u, self.terms, self.state, progress=progress)
             if not math.isfinite(self.state.loss):
                 return Outcome.diverged
-            if self.seconds >= self.next_report:
+            if (self.seconds if self.limits.steps is None else self.state.step) >= self.next_report:
                 self.observe()
                 if patience is not None and self.reports_without_gain >= patience:
                     return Outcome.converged
@@ -140,10 +148,16 @@ class _Run:
                 self.best_score = score
                 self.best = {name: value.detach().clone() for name, value in self.u.state_dict().items()}
         self.history.append(row)
-        self.next_report = min(self.seconds * GROWTH, self.seconds + LONGEST_SILENCE)
+        self.next_report = self._after(self.state.step)
         if self.report is not None:
             progress = self.limits.progress(self.state.step, row["seconds"])
             self.report({**row, "progress": progress, "eta": row["seconds"] * (1 / max(progress, 1e-9) - 1)})
+
+    def _after(self, step: int) -> float:
+        """When the next report is due, in seconds, or in steps where their number is given."""
+        if self.limits.steps is None:
+            return min(self.seconds * GROWTH, self.seconds + LONGEST_SILENCE)
+        return min(math.ceil(step * GROWTH), step + math.ceil(self.limits.steps * REPORTED_SHARE))
 
     def result(self, outcome: Outcome) -> FitResult:
         if outcome is not Outcome.diverged and (not self.history or self.history[-1]["step"] < self.state.step):
@@ -157,6 +171,8 @@ class _Run:
     def save(self) -> None:
         """Writes the checkpoint."""
         assert self.checkpoint is not None
+        if self.turn == 0:  # an earlier run's checkpoints would look newer than the first of this one
+            remove_checkpoint(self.checkpoint)
         self.turn += 1
         content = {
             "weights": self.u.state_dict(),
@@ -166,6 +182,9 @@ class _Run:
             "history": self.history,
             "best": self.best,
             "best_score": self.best_score,
+            "reports_without_gain": self.reports_without_gain,
+            "next_report": self.next_report,
+            "fingerprint": self.fingerprint,
         }
         write_checkpoint(self.checkpoint, self.turn, content)
         self.last_save = time.perf_counter()
@@ -174,8 +193,10 @@ class _Run:
         """Goes on from a checkpoint's content; None starts at the beginning."""
         if content is None:
             return
+        assert self.checkpoint is not None
+        check_same_run(self.checkpoint, content, self.fingerprint)
         self.u.load_state_dict(content["weights"])
         self.state.optimizer.load_state_dict(content["optimizer"])
         self.state.step, self.earlier, self.turn = content["step"], content["seconds"], content["turn"]
         self.history, self.best, self.best_score = content["history"], content["best"], content["best_score"]
-        self.next_report = self.earlier * GROWTH
+        self.reports_without_gain, self.next_report = content["reports_without_gain"], content["next_report"]
