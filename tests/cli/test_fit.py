@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import ungrid as library
-from ungrid.cli.fit import holdout_of, names, source_stem
+from ungrid.cli.fit import holdout_of, source_stem
+from ungrid.cli.reading import indices, names
 
 
 def test_writes_a_field_and_one_json_object(ungrid, picture, tmp_path):
@@ -145,4 +146,5 @@ def test_words_of_the_flags():
     assert source_stem(Path("a/dragon.obj.xz")) == "dragon"
     assert source_stem(Path("my.photo.png")) == "my.photo"
     assert names("lon, lat") == ["lon", "lat"]
+    assert indices("time=0, level=-1") == {"time": 0, "level": -1}
     assert [holdout_of(text) for text in (None, "0.25", "even", "station")] == [None, 0.25, "even", "station"]

@@ -62,11 +62,13 @@ def test_doctor_has_a_remedy_for_a_cuda_build_without_gpu():
     from ungrid.cli.doctor import remedies
 
     good = {"cuda_build": False, "gpu": "none", "missing_extras": [], "threads": 2, "cores": 2, "features": ["avx2"]}
+    good["allocator"] = "glibc, tuned"
     assert remedies(good) == []
     assert "CPU build" in remedies({**good, "cuda_build": True})[0]
     assert remedies({**good, "cuda_build": True, "gpu": "some card"}) == []
     assert "ungrid[video]" in remedies({**good, "missing_extras": ["video"]})[0]
     assert "--threads" in remedies({**good, "threads": 8})[0]
+    assert "export MALLOC_TOP_PAD_=" in remedies({**good, "allocator": "glibc, default"})[0]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrid._base import taylor
+from ungrid._base.errors import InputError
 from ungrid.domains import Box
 from ungrid.encodings import SplineGrid
 from ungrid.fields import NeuralField
@@ -209,12 +210,10 @@ def test_surface_and_outside():
     close(outside, at_edge * torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]))
 
 
-def test_points_that_are_not_numbers_give_nan():
-    grid = make_grid(2, 3)
+def test_points_that_are_not_numbers_are_refused():
     x = torch.tensor([[0.1, 0.2], [float("nan"), 0.2]], dtype=torch.float64)
-    streams = grid.forward_taylor(taylor.start(x, taylor.Needed((0,)))).streams
-    assert streams[0, 1].isnan().all()
-    assert streams[:, 0].isfinite().all()
+    with pytest.raises(InputError, match="NaN"):
+        make_grid(2, 3).forward_taylor(taylor.start(x, taylor.Needed((0,))))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -234,26 +233,24 @@ def test_gradients_of_all_parameters_through_derivatives():
     found = []
     for u in (field, Interpolated(field)):
         loss = laplacian(u, x).square().mean() + jacobian(u, x).square().sum()
-        found.append(torch.autograd.grad(loss, list(field.parameters())))
+        found.append(torch.autograd.grad(loss, list(field.parameters()), materialize_grads=True))
     for ours, exact in zip(*found, strict=True):
         close(ours, exact)
 
 
 def test_training_on_a_gradient():
     """∇u = (x, y) of u = x y is met by the gradients of a grid field, though no value is ever given."""
-    field, x = small_field(1).float(), places(256).float()
-    center, half = torch.tensor([35.0, 35.0]), torch.tensor([35.0, 35.0])
-    target = ((x - center) / half).flip(-1)[:, None] / 35
-    slope = JetOperator(lambda u: u.jacobian())
-    solver = torch.optim.Adam(field.parameters(), lr=1e-2)
-    losses = []
+    encoding = SplineGrid(((6, 6), (3, 3)), (1, 1), extent=(1.0, 1.0), seed=3)
+    box = Box(y=(-1.0, 1.0), x=(-1.0, 1.0))
+    field = NeuralField(box, encoding, GridDecoder(2, 1, width=4, depth=1), out_names=("u",))
+    x = 2 * torch.rand(256, 2, generator=torch.Generator().manual_seed(4)) - 1
+    target, slope = x.flip(-1)[:, None], JetOperator(lambda u: u.jacobian())
+    solver = torch.optim.Adam(field.parameters(), lr=3e-2)
     for _ in range(150):
         solver.zero_grad()
-        loss = (35 * (slope(field, x) - target)).square().mean()
-        loss.backward()
+        (slope(field, x) - target).square().mean().backward()
         solver.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.01 * (35 * target).square().mean().item() < losses[0]
+    assert (slope(field, x) - target).square().mean() < 1e-3 * target.square().mean()
 
 
 def test_sampled_derivatives_are_exact():

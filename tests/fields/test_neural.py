@@ -93,3 +93,11 @@ def test_wrong_shapes_and_sizes_are_named():
         NeuralField(BOX, Identity(2), MLP(2, 2, width=4, depth=1), out_names=("u", "v"))
     with pytest.raises(InputError, match="weights"):
         FunctionField(BOX, lambda x: x, ("a", "b", "c")).arguments()
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_nan_coordinates_are_refused(gradients):
+    field = grid_field(Box(y=(-1, 1), x=(-1, 1)), (6, 9))
+    x = torch.tensor([[0.1, float("nan")]])
+    with torch.set_grad_enabled(gradients), pytest.raises(InputError, match="NaN coordinates"):
+        field(x)

@@ -19,6 +19,11 @@ EXTRAS = {
     "science": ("xarray", "h5netcdf", "netCDF4"),
     "plot": ("matplotlib",),
 }
+KEEPING = {  # glibc gives large tensors back to the system after every step and gets them anew, page by page
+    "MALLOC_TOP_PAD_": 2_000_000_000,
+    "MALLOC_MMAP_THRESHOLD_": 4_000_000_000,
+    "MALLOC_TRIM_THRESHOLD_": 8_000_000_000,
+}
 FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 
@@ -39,6 +44,7 @@ def doctor(run: Run) -> None:
         "extras": [extra for extra in EXTRAS if extra not in missing],
         "missing_extras": missing,
         "wait_policy": os.environ.get("OMP_WAIT_POLICY", "not set"),
+        "allocator": allocator(),
     }
     advice = remedies(found)
     run.details.update(doctor=found, remedies=advice)
@@ -63,6 +69,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def allocator() -> str:
+    """The C library's allocator, and whether it is told to keep large blocks."""
+    library = platform.libc_ver()[0] or "system"
+    kept = all(name in os.environ for name in KEEPING) or "LD_PRELOAD" in os.environ
+    return f"{library}, {'tuned' if kept else 'default'}"
+
+
 def _cpuinfo(key: str) -> str:
     """The first entry of that name in /proc/cpuinfo; empty where there is no such file."""
     source = Path("/proc/cpuinfo")
@@ -84,4 +97,7 @@ def remedies(found: dict[str, Any]) -> list[str]:
         lines.append(f"{found['threads']} threads on {found['cores']} cores slow each other down: use fewer --threads")
     if found["gpu"] == "none" and not {"avx2", "asimd"} & set(found["features"]):
         lines.append("the processor has no AVX2: fits take several times as long as on current machines")
+    if found["allocator"] == "glibc, default":
+        settings = " ".join(f"{name}={value}" for name, value in KEEPING.items())
+        lines.append(f"wide networks train faster when glibc keeps the memory of large tensors: export {settings}")
     return lines

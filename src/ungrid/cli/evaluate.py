@@ -1,20 +1,28 @@
-"""`ungrid evaluate F.field --against SOURCE`: how close a field is to samples."""
+"""`ungrid evaluate F.field --against SOURCE`: how close a field is to samples, or to its own hold-out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from ungrid._base.errors import InputError
-from ungrid.cli.fit import read_samples, shown_metrics
+from ungrid.cli.fit import shown_metrics
+from ungrid.cli.reading import Reading
 from ungrid.cli.run import Run
+
+if TYPE_CHECKING:
+    from ungrid.cli.reading import Samples
+    from ungrid.fields import Field
 
 
 def evaluate(
     run: Run,
     field: Annotated[Path, Argument(metavar="F.field", help="The field.")],
     against: Annotated[
-        Path | None, Option(metavar="SOURCE", help="What to compare with; default: the source that it was fitted to.")
+        Path | None,
+        Option(
+            metavar="SOURCE", help="What to compare with; default: the source that it was fitted to, and its hold-out."
+        ),
     ] = None,
     coords: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are coordinates.")] = None,
     values: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are values.")] = None,
@@ -25,26 +33,57 @@ def evaluate(
     with run.setting_up():
         from ungrid import io, signals
 
-        source = against or own_source(field)
-        samples = read_samples(source, coords, values, None, variable, None)
+        origin = io.read_header(field).get("provenance", {})
+        source = against or own_source(field, origin)
+        reading = reading_of(origin, source, against is None)
+        given = Reading(coords=coords, values=values, variable=variable).given()
+        samples = Reading(**{**reading, **given}).samples(source)
         u = io.load(field)
     if run.common.plan:
         run.answer_rows({"field": str(field), "against": str(source)})
         return
     run.metrics.update(signals.evaluate(u, samples))
+    if against is None:
+        run.metrics.update(own_holdout(u, samples, origin))
     run.details["against"] = str(source)
     run.answer_rows(shown_metrics(run.metrics))
 
 
-def own_source(field: Path) -> Path:
+def reading_of(origin: dict[str, Any], source: Path, own: bool) -> dict[str, Any]:
+    """How the field's own source was read, as far as it applies to `source`."""
+    stored = dict(origin.get("reading", {}))
+    if own:
+        return stored
+    if source.suffix.lower() != Path(origin.get("source", "")).suffix.lower():
+        return {}
+    return {name: value for name, value in stored.items() if name not in ("group", "sigma")}
+
+
+def own_holdout(u: "Field", samples: "Samples", origin: dict[str, Any]) -> dict[str, float]:
+    """Metrics on the samples that the fit left out.
+
+    The closed form of scattered samples is fitted to all of them in the end: its figures of the hold-out, which came
+    before, are those in the file. A mesh has no hold-out.
+    """
+    from ungrid import signals
+    from ungrid.domains import TriangleMesh
+
+    if isinstance(samples, TriangleMesh):
+        return {}
+    if origin.get("method") == "spline":
+        return {name: value for name, value in origin.items() if name.startswith("heldout_")}
+    if "seed" not in origin:  # not made by `ungrid fit`
+        return {}
+    return signals.evaluate_heldout(u, samples, origin.get("holdout"), origin["seed"])
+
+
+def own_source(field: Path, origin: dict[str, Any]) -> Path:
     """The source in the field's header, as it was named then or beside the field.
 
     Raises:
         InputError: if it is not there any more.
     """
-    from ungrid.io import read_header
-
-    stored = Path(read_header(field)["provenance"].get("source", ""))
+    stored = Path(origin.get("source", ""))
     for candidate in (stored, field.parent / stored.name):
         if candidate.is_file():
             return candidate

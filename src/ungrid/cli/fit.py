@@ -7,14 +7,12 @@ from typer import Argument, Option
 
 from ungrid._base.errors import InputError
 from ungrid.cli.progress import described, progress
+from ungrid.cli.reading import Reading
 from ungrid.cli.run import FAILED, INTERRUPTED, Run, check_target, readable
 
 if TYPE_CHECKING:
-    from ungrid.domains import TriangleMesh
-    from ungrid.sampling import GridSamples, PointSamples
+    from ungrid.cli.reading import Samples
     from ungrid.solvers import FitResult
-
-    Samples = GridSamples | PointSamples | TriangleMesh
 
 
 def fit(
@@ -38,8 +36,23 @@ def fit(
     sigma: Annotated[
         str | None, Option(metavar="A,B,...", help="Columns that are standard errors of the values.")
     ] = None,
+    group: Annotated[
+        str | None, Option(metavar="COLUMN", help="Column of a table that says which rows belong together.")
+    ] = None,
     variable: Annotated[str | None, Option(help="Variable of a NetCDF file, or array of an npz file.")] = None,
+    select: Annotated[
+        str | None, Option(metavar="NAME=INDEX,...", help="Dimensions of a NetCDF variable to leave out.")
+    ] = None,
+    scale: Annotated[int | None, Option(min=1, help="Average boxes of N x N pixels of a clip while reading.")] = None,
+    crs_from: Annotated[str | None, Option(metavar="EPSG", help="Reference system of a table's coordinates.")] = None,
+    crs_to: Annotated[str | None, Option(metavar="EPSG", help="Reference system to project them to.")] = None,
     supervise: Annotated[str, Option(help="What is fitted: values, gradient or laplacian.")] = "values",
+    total_variation: Annotated[
+        float, Option(min=0.0, metavar="WEIGHT", help="Of the mean absolute difference between neighbours, on grids.")
+    ] = 0.0,
+    harmonic: Annotated[
+        bool, Option("--harmonic", help="Solve Laplace's equation: a potential field over x, y and a height.")
+    ] = False,
     init: Annotated[
         Path | None, Option(metavar="F.field", help="Start from this field instead of from nothing.")
     ] = None,
@@ -52,34 +65,49 @@ def fit(
     target = output or Path(source_stem(source) + ".field")
     check_target(target, (".field",), source)
     run.start()
+    kept_out = holdout_of(holdout)
+    reading = Reading(
+        coords=coords, values=values, sigma=sigma, group=group_of(group, kept_out), variable=variable, select=select,
+        scale=scale, crs_from=crs_from, crs_to=crs_to,
+    )  # fmt: skip
     with run.setting_up():
-        samples = read_samples(source, coords, values, sigma, variable, holdout)
+        samples = reading.samples(source)
         from ungrid import signals
         from ungrid.io import load, save
+        from ungrid.solvers import Outcome, remove_checkpoint
+    if is_column(kept_out):
+        kept_out = "groups"
+    budget: dict[str, Any] = (
+        {} if run.common.budget is None else {"budget": run.common.budget}
+    )  # or else the library's default
+    machine: dict[str, Any] = {"steps": run.common.steps, "device": run.common.device, "threads": run.common.threads}
     if run.common.plan:
-        planned = signals.plan(samples, method)
+        planned = signals.plan(samples, method, holdout=kept_out, **budget, **machine)
         run.details["plan"] = planned
         run.answer_rows({**planned, "output": str(target)})
         return
-    kept_out = "groups" if group_column(holdout) else holdout_of(holdout)
-    settings: dict[str, Any] = {"method": method, "holdout": kept_out, "seed": run.common.seed}
-    chosen: dict[str, Any] = {}  # what is left alone keeps the library's default
-    if run.common.budget is not None:
-        chosen["budget"] = run.common.budget
-    if supervise != "values":
-        chosen["supervise"] = supervise
-    if init is not None:
-        chosen["init"] = load(init)
+    settings: dict[str, Any] = {
+        "method": method, "holdout": kept_out, "seed": run.common.seed, "supervise": supervise,
+        "total_variation": total_variation, "harmonic": harmonic,
+    }  # fmt: skip
+    checkpoint = target.with_suffix(".checkpoint")
+    if resume and not checkpoint.is_dir():
+        run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
     with progress(run) as report:
         result = signals.fit(
-            samples, steps=run.common.steps, device=run.common.device, threads=run.common.threads, report=report,
-            checkpoint=target.with_suffix(".checkpoint"), resume=resume, **settings, **chosen,
+            samples, init=None if init is None else load(init), report=report, checkpoint=checkpoint, resume=resume,
+            **settings, **budget, **machine,
         )  # fmt: skip
-    save(result.field, target, provenance=provenance(source, result, {**settings, "supervise": supervise}), half=half)
+    save(
+        result.field, target, provenance=provenance(source, result, {**settings, "reading": reading.given()}), half=half
+    )
+    if result.outcome not in (Outcome.interrupted, Outcome.diverged):
+        remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
     record(run, result)
     run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
     show_picture(run, result)
+    show_table(run, result)
     fill_page(run, source, samples, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
 
@@ -90,26 +118,22 @@ def source_stem(source: Path) -> str:
     return Path(source.stem).stem if packed else source.stem
 
 
-def read_samples(
-    source: Path, coords: str | None, values: str | None, sigma: str | None, variable: str | None, holdout: str | None
-) -> "Samples":
-    """The source's samples."""
-    from ungrid.io import read
-
-    return read(
-        source, coords=names(coords), values=names(values), sigma=names(sigma), group=group_column(holdout),
-        variable=variable,
-    )  # fmt: skip
-
-
-def group_column(holdout: str | None) -> str | None:
+def is_column(holdout: float | str | None) -> bool:
     """A hold-out that is neither a number nor one of the library's words names a table's column of groups."""
-    return holdout if isinstance(holdout_of(holdout), str) and holdout not in ("even", "groups", "random") else None
+    return isinstance(holdout, str) and holdout not in ("even", "groups", "random")
 
 
-def names(text: str | None) -> list[str] | None:
-    """``"lon, lat"`` as a list."""
-    return None if text is None else [name.strip() for name in text.split(",")]
+def group_of(group: str | None, holdout: float | str | None) -> str | None:
+    """The column of groups, from either flag.
+
+    Raises:
+        InputError: if both flags name one, and not the same.
+    """
+    if not is_column(holdout):
+        return group
+    if group not in (None, holdout):
+        raise InputError(f"--group {group} and --holdout {holdout}", "one column", "--group COLUMN --holdout groups")
+    return str(holdout)
 
 
 def holdout_of(text: str | None) -> float | str | None:
@@ -141,7 +165,9 @@ def record(run: Run, result: "FitResult") -> None:
     run.seconds = stats["seconds"]
     run.setup_seconds += stats.get("setup_seconds", 0.0)
     run.metrics.update(stats.get("metrics", {}), parameters=stats["parameters"], history=result.history)
-    run.details.update(method=stats.get("method"), steps=stats["steps"], outcome=result.outcome.name)
+    if "table" in stats:
+        run.metrics["table"] = stats["table"]
+    run.details.update(method=stats.get("method"), steps=stats.get("steps"), outcome=result.outcome.name)
     run.code = {Outcome.interrupted: INTERRUPTED, Outcome.diverged: FAILED}.get(result.outcome, run.code)
 
 
@@ -164,6 +190,23 @@ def show_picture(run: Run, result: "FitResult") -> None:
     run.console.print(half_blocks(small, columns))
 
 
+def show_table(run: Run, result: "FitResult") -> None:
+    """The comparison with the classical methods on held-out samples, on standard error."""
+    rows = result.stats.get("table")
+    if not rows or run.common.quiet:
+        return
+    from rich.table import Table
+
+    shown = Table(title="on held-out samples", title_justify="left")
+    for name in rows[0]:
+        shown.add_column(
+            name.replace("_", " "), justify="left" if name == "method" else "right", no_wrap=name == "method"
+        )
+    for row in rows:
+        shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else readable(cell) for cell in map(row.get, rows[0])))
+    run.console.print(shown)
+
+
 def fill_page(run: Run, source: Path, samples: "Samples", result: "FitResult") -> None:
     """What ``--report`` shows of a fit: pictures, curves, settings."""
     if run.common.report is None:
@@ -181,4 +224,8 @@ def fill_page(run: Run, source: Path, samples: "Samples", result: "FitResult") -
         name: [(row["seconds"], row[name]) for row in result.history if name in row] for name in ("loss", "psnr_db")
     }
     page.curves("The fit", {name.replace("_", " "): {name: curve} for name, curve in curves.items() if curve})
+    page.table(
+        "On held-out samples",
+        {row["method"]: {k: v for k, v in row.items() if k != "method"} for row in result.stats.get("table", ())},
+    )
     page.table("Settings", provenance(source, result, {"seed": run.common.seed}) | {"metrics": None})

@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 
     from ungrid.domains import Box
     from ungrid.fields import Field
-    from ungrid.sampling import GridSamples
+    from ungrid.sampling import GridSamples, PointSamples
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+TABLES = (".csv", ".parquet")
 SURFACES = (".obj", ".ply", ".stl", ".glb")
 QUANTITIES = ("value", "gradient", "laplacian")
 LONGEST = {1: 4096, 2: 512, 3: 128}  # samples of the longest axis where the field does not come from a grid
 MOST_SAMPLES = 1 << 30
+POINTS_AT_ONCE = 1 << 16
 
 
 def render(
     run: Run,
     field: Annotated[Path, Argument(metavar="F.field", help="The field.")],
     output: Annotated[
-        Path, Option("--output", "-o", help="png jpg tif webp, wav flac, mp4, nii nrrd npy nc, obj ply stl glb.")
+        Path,
+        Option(
+            "--output", "-o", help="png jpg tif webp, wav flac, mp4, nii nrrd npy nc, csv parquet, obj ply stl glb."
+        ),
     ],
     size: Annotated[
         str | None, Option(metavar="WxH|2x", help="Samples along each axis, or a factor; default: as it was fitted.")
@@ -41,6 +46,10 @@ def render(
         Option(metavar="Y0:Y1,X0:X1", help="Part of the domain, in its coordinates; an empty end is the edge."),
     ] = None,
     quantity: Annotated[str, Option(help="value, gradient or laplacian.")] = "value",
+    interval: Annotated[
+        float | None,
+        Option(metavar="LEVEL", help="Add the ends of the interval of this probability, for fields that have one."),
+    ] = None,
     rate: Annotated[float | None, Option(help="Samples a second, for sounds.")] = None,
     fps: Annotated[float | None, Option(help="Pictures a second, for clips.")] = None,
 ) -> None:
@@ -48,6 +57,11 @@ def render(
     check_target(output, source=field)
     if quantity not in QUANTITIES:
         raise InputError(f"the quantity {quantity!r}", ", ".join(QUANTITIES))
+    suffix = output.suffix.lower()
+    if interval is not None and (quantity != "value" or suffix in (*PICTURES, *SURFACES)):
+        raise InputError(
+            f"an interval of the {quantity} as {suffix}", "--quantity value, as csv, parquet, nc, tif or npy"
+        )
     run.start()
     with run.setting_up():
         from ungrid import io
@@ -59,13 +73,18 @@ def render(
         run.details["plan"] = {"shape": list(shape), "memory_mb": math.prod(shape) * len(u.out_names) * 4 / 1e6}
         run.answer_rows({**run.details["plan"], "output": str(output)})
         return
-    if output.suffix.lower() in SURFACES:
+    if suffix in SURFACES:
         from ungrid.cli.surface import zero_surface
 
         io.write(output, zero_surface(u, part, shape))
     else:
         samples = sampled(u, part, shape, quantity)
-        io.write(output, displayed(samples, quantity) if output.suffix.lower() in PICTURES else samples)
+        if interval is not None:
+            samples = with_interval(u, samples, interval)
+        if suffix in TABLES:
+            io.write(output, as_points(samples))
+        else:
+            io.write(output, displayed(samples, quantity) if suffix in PICTURES else samples)
         show_on_page(run, field, samples, quantity)
     run.outputs.append(str(output))
     run.details["shape"] = list(shape)
@@ -179,6 +198,44 @@ def sampled(u: "Field", part: "Box", shape: tuple[int, ...], quantity: str) -> "
     metadata = {**metadata_of(u)}
     kind, peak = metadata.get("kind", "grid"), float(metadata.get("peak") or 1.0)
     return GridSamples(RegularGrid(part, shape), values, quantity_names(u, quantity), kind, peak, metadata)
+
+
+def with_interval(u: "Field", samples: "GridSamples", level: float) -> "GridSamples":
+    """The samples with the ends of the field's interval at the cell centres as further values.
+
+    Raises:
+        InputError: if the field has no intervals, or none of this level.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+    import torch
+
+    from ungrid.fields import SplineField
+
+    if not isinstance(u, SplineField):
+        raise InputError("an interval of a field without one", "a field of scattered samples by the method auto")
+    parts = torch.as_tensor(samples.grid.points()).reshape(-1, u.domain.dim).split(POINTS_AT_ONCE)
+    with torch.no_grad():
+        both = [torch.cat(u.interval(part, level), dim=-1) for part in parts]
+    ends = torch.cat(both).reshape(*samples.grid.shape, -1).numpy().astype(np.float32)
+    names = tuple(f"{name}_{end}" for end in ("lower", "upper") for name in u.out_names)
+    values = np.concatenate([samples.values, ends], axis=-1)
+    return replace(samples, values=values, out_names=(*samples.out_names, *names))
+
+
+def as_points(samples: "GridSamples") -> "PointSamples":
+    """A row for each cell centre at which there is a value."""
+    import numpy as np
+
+    from ungrid.sampling import PointSamples
+
+    values = samples.values.reshape(-1, len(samples.out_names)).astype(np.float64)
+    there = ~np.isnan(values).any(axis=1)
+    if not there.any():
+        raise InputError("a region in which the field has no value", "one nearer to the samples")
+    points = samples.grid.points().reshape(len(values), -1)
+    return PointSamples(points[there], values[there], samples.grid.box, samples.out_names)
 
 
 def quantity_names(u: "Field", quantity: str) -> tuple[str, ...]:

@@ -179,7 +179,13 @@ class SplineGrid(nn.Module):
         return self._shape, scale, shift, self._start, self._entries, features, self._hashed
 
     def inside(self, x: Tensor) -> Tensor:
-        """The points, moved to the surface of the box where they lie outside."""
+        """The points, moved to the surface of the box where they lie outside.
+
+        Raises:
+            InputError: if a coordinate is NaN, which would be an index anywhere in memory for the kernels.
+        """
+        if torch.isnan(x.detach()).any():
+            raise InputError("NaN coordinates", "finite ones")
         extent = torch.as_tensor(self.extent, dtype=x.dtype, device=x.device)
         return torch.minimum(torch.maximum(x, -extent), extent)
 

@@ -8,7 +8,8 @@ from ungrid.fields import Field
 from ungrid.io.meshes import distance_to_surface
 from ungrid.metrics import iou, mae, mse, relative_l2, rmse, ssim
 from ungrid.sampling import GridSamples, PointSamples
-from ungrid.signals.gridded import psnr
+from ungrid.signals.gridded import psnr, split_grid
+from ungrid.signals.points import split_points
 
 IOU_CELLS = 128  # of the longest axis of the grid on which a shape's occupancy is compared
 
@@ -56,6 +57,27 @@ def evaluate(field: Field, samples: GridSamples | PointSamples | TriangleMesh) -
     if samples.kind == "image" and min(samples.grid.shape) >= 11 and not samples.missing:
         found["ssim"] = ssim(np.clip(values, 0, samples.peak), samples.values, samples.peak)
     return found
+
+
+def evaluate_heldout(
+    field: Field, samples: GridSamples | PointSamples, holdout: float | str | None, seed: int
+) -> dict[str, float]:
+    """Metrics on the samples that the fit left out, as ``heldout_...``: the split of `ungrid.fit` is made again.
+
+    Args:
+        field: fitted with this hold-out and seed, to the samples that it left.
+        samples: all of them, as read for the fit.
+        holdout: as given to the fit.
+        seed: likewise.
+    """
+    if isinstance(samples, GridSamples):
+        hidden = split_grid(samples, holdout, seed)[1]
+        return {} if hidden is None else _renamed(evaluate(field, hidden))
+    return _renamed(evaluate(field, split_points(samples, holdout, seed)[1]))
+
+
+def _renamed(found: dict[str, float]) -> dict[str, float]:
+    return {f"heldout_{name}": value for name, value in found.items()}
 
 
 def samples_axes(samples: GridSamples | PointSamples) -> tuple[Axis, ...]:

@@ -38,6 +38,11 @@ class Objective:
         if self.total_variation < 0:
             raise InputError(f"a total variation weight of {self.total_variation}", "0 or more")
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is the samples' values alone, so that their PSNR says which field is the best."""
+        return self.supervise == "values" and self.weights is None and not self.total_variation
+
 
 def split_grid(samples: GridSamples, holdout: float | str | None, seed: int) -> tuple[GridSamples, GridSamples | None]:
     """The samples to fit to, and those kept out (NaN elsewhere), or None.
@@ -96,8 +101,8 @@ def fit_gridded(
 
     terms = objective_terms(given.grid, normal, parts.batch, objective, options.seed)
     result = fit_terms(
-        field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics, better="psnr_db",
-        report=options.report, checkpoint=options.checkpoint, resume=options.resume,
+        field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics,
+        better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint, resume=options.resume,
     )  # fmt: skip
     final = with_values(result.field, offset, scale, given)
     found = {"psnr_db": psnr(final, given, level_free)}

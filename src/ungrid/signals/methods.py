@@ -49,7 +49,8 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         channels: values at each sample.
         seed: of the initial weights.
         bandwidth: of the method, in cycles over the unit interval where it has one (fourier: the standard deviation of the
-            frequencies; siren: omega0 of the first layer); None takes one that resolves the samples.
+            frequencies; siren: omega0 of the first layer), as `bandwidth.choose_bandwidth` finds it from the samples; None
+            takes the published one.
     """
     dim, longest = grid.box.dim, max(grid.shape)
     slow = Adam(lr=1e-3, final=0.01)
@@ -65,6 +66,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         return Recipe(method, Identity(dim), siren, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), BATCH)
     if method == "fourier":
         encoding = FourierFeatures(dim, FOURIER_FEATURES, bandwidth or 10.0, seed=seed)
+        slow = Adam(lr=3e-3, final=1e-3, betas=(0.9, 0.999), warmup=20)
     elif method == "positional":
         encoding = Positional(dim, max(1, (longest - 1).bit_length() - 1))
     elif method == "relu":

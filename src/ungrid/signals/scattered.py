@@ -53,7 +53,7 @@ _MOST_SEARCHED = 40_000  # samples that take part in the search for the settings
 _SEARCH_NODES = {1: 2000, 2: 8000, 3: 2500}  # lattice points while searching
 _MOST_NODES = {1: 20_000, 2: 40_000, 3: 12_000}  # and of the field; three dimensions fill the factors most
 _NODES_PER_SAMPLE = {1: 0.1, 2: 0.12, 3: 0.0}  # beyond that
-_SEARCH_SECONDS = 20.0  # for the search, where no budget is given
+_SEARCH_SECONDS = 15.0  # for the search, where no budget is given
 _DRAWS = 64  # posterior draws: the standard deviation is then known to 9 %
 _MARGIN = 2  # cells of the lattice beyond the part that is used
 _EXPONENTS = [(a, b) for a in (0.0, 0.5, 1.0, 1.5) for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -168,7 +168,7 @@ def fit_scattered(
         holdout: hold out whole ``samples.groups`` or random samples; "auto" takes the groups where there are any.
             Random hold-out flatters every method if the samples lie in lines, tracks or clusters.
         seed: of the folds and the posterior draws.
-        budget: seconds for choosing the settings, the larger part of the work; default 20.
+        budget: seconds for choosing the settings, the larger part of the work; default 15.
         harmonic: ask for a solution of Laplace's equation: a potential field in three coordinates of one unit.
 
     Returns:
@@ -427,11 +427,12 @@ def _search(
     rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:_MOST_SEARCHED])
     part, parts = data.take(rows), [fold[rows] for fold in folds]
     plain = Settings(stretch=steps.get("stretch", 0.0))
+    began = time.perf_counter()
     starts = [replace(plain, weight=weight, tension=tension) for weight, tension in _SCAN]
     best = min(starts, key=lambda start: _error(part, frame, start, parts[:_SCAN_FOLDS], harmonic))
-    started = time.perf_counter()
+    left, started = seconds - (time.perf_counter() - began), time.perf_counter()
     least = _error(part, frame, best, parts, harmonic)
-    trials = int(np.clip(seconds / (time.perf_counter() - started), *_TRIALS))
+    trials = int(np.clip(left / (time.perf_counter() - started), *_TRIALS))
     for _sweep in range(_SWEEPS):
         for name, sign in [(name, sign) for name in steps for sign in (1, -1)]:
             found = 0.0

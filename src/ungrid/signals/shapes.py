@@ -23,10 +23,11 @@ from ungrid.solvers import FitResult, fit_terms
 MARGIN = 0.1  # of the longest edge of the bounding box, on every side
 NEAR, FAR = 0.004, 0.03  # standard deviations of samples about the surface, in longest edges
 POOL = 600_000  # samples of the distance
-CELLS = 96  # of the longest axis of the grid that sizes the levels
+ROW = 8  # neighbouring samples along the last axis, half a cell apart: the kernels serve them as one run
+CELLS = 128  # of the longest axis of the grid that sizes the levels
 CHECK = 64  # cells of the grid of the in-fit check
-BATCH = 1 << 15
-SPREAD = 0.05  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
+BATCH = 1 << 16
+SPREAD = 0.15  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
 
 
 def shape_grid(mesh: TriangleMesh) -> RegularGrid:
@@ -46,14 +47,21 @@ def shape_grid(mesh: TriangleMesh) -> RegularGrid:
 def distance_samples(
     mesh: TriangleMesh, grid: RegularGrid, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points (count, 3) and their signed distances (count,): 45 % very near the surface, 35 % near, 20 % anywhere."""
-    near, close = int(0.45 * count), int(0.35 * count)
+    """Points (count, 3) and their signed distances (count,), in rows of `ROW` along z, the last axis.
+
+    Of the rows, 40 % are very near the surface, 30 % near, 30 % anywhere.
+    """
+    rows = count // ROW
+    near, close = int(0.4 * rows), int(0.3 * rows)
     surface, _ = sample_surface(mesh, near + close, rng)
     longest = float(np.ptp(mesh.vertices, axis=0).max())
     spread = np.repeat([NEAR, FAR], [near, close])[:, None] * longest
     around = surface + spread * rng.standard_normal(surface.shape)
-    anywhere = rng.uniform(grid.box.low, grid.box.high, (count - near - close, 3))
-    points = np.concatenate([np.clip(around, grid.box.low, grid.box.high), anywhere])
+    anywhere = rng.uniform(grid.box.low, grid.box.high, (rows - near - close, 3))
+    along = np.zeros((ROW, 3))
+    along[:, -1] = (np.arange(ROW) - (ROW - 1) / 2) * grid.spacing[-1] / 2
+    points = (np.concatenate([around, anywhere])[:, None] + along).reshape(-1, 3)
+    points = np.clip(points, grid.box.low, grid.box.high)
     return points, distance_to_surface(mesh, points).value
 
 
@@ -83,7 +91,7 @@ def fit_shape(mesh: TriangleMesh, parts: Recipe, grid: RegularGrid, options: Opt
         error = np.abs(predicted - truth).mean() / longest
         return {"mae": float(error), "iou": iou(predicted < 0, truth < 0), "negative_mae": -float(error)}
 
-    sampler = RandomPoints(x, target, weight, size=min(BATCH, parts.batch))
+    sampler = RandomPoints(x, target, weight, size=min(BATCH, parts.batch), together=ROW)
     result = fit_terms(
         field, [Term(points=sampler, name="distance")], parts.solver, options.limits, seed=options.seed,
         metrics=metrics, better="negative_mae", report=options.report, checkpoint=options.checkpoint,

@@ -34,6 +34,8 @@ class Adam:
         table_lr: of the tables of grids (parameters called ``table``).
         final: the rate at the end, as a fraction of the rate at the start.
         betas, eps: of Adam.
+        warmup: steps over which the rates rise linearly to what the schedule says: early steps of Adam are all of full
+            length, which a large rate cannot afford with features of high frequency.
     """
 
     lr: float = 1e-3
@@ -41,6 +43,7 @@ class Adam:
     final: float = 0.02
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-10
+    warmup: int = 0
 
     def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> AdamState:
         """The state before the first step; `seed` determines every batch that the terms draw."""
@@ -54,8 +57,9 @@ class Adam:
 
     def step(self, u: Field, terms: list[Term], state: AdamState, *, progress: float = 0.0) -> AdamState:
         """One step; `progress` in [0, 1] is the share of the run that is over, which sets the learning rate."""
+        rise = min(1.0, (state.step + 1) / max(1, self.warmup))
         for group in state.optimizer.param_groups:
-            group["lr"] = group["start"] * self.schedule(progress)
+            group["lr"] = group["start"] * self.schedule(progress) * rise
         batches = [
             term.points.draw(state.step, torch_generator(state.seed * 1_000_003 + state.step * 101 + place))
             for place, term in enumerate(terms)

@@ -1,0 +1,5 @@
+"""``python -m ungrid``: the command."""
+
+from ungrid.cli import main
+
+main()

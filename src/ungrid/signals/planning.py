@@ -1,0 +1,105 @@
+"""What a fit would take: numbers, seconds and memory, without fitting.
+
+Convention: MB are 10^6 bytes, beside what Python and torch themselves take. Seconds are of the optimisation alone.
+"""
+
+import math
+import time
+from typing import Any
+
+import torch
+
+from ungrid._base.devices import choose_device, set_threads
+from ungrid.domains import RegularGrid, TriangleMesh
+from ungrid.objectives import Term
+from ungrid.sampling import GridBatches, PointSamples
+from ungrid.signals.fit import Source, choose_method, compile_kernels, load_samples
+from ungrid.signals.gridded import split_grid
+from ungrid.signals.methods import Recipe, neural_field, recipe
+from ungrid.signals.points import equivalent_grid, split_points
+from ungrid.signals.scattered import _FEW, _node_count, measurements
+from ungrid.signals.shapes import POOL, shape_grid
+from ungrid.solvers import Limits
+
+PROBE_SECONDS = 0.3
+COPIES = 8  # of the weights: gradients, moments, the best field, the file
+BYTES_PER_SAMPLE = 12
+SECONDS_PER_NODE, BYTES_PER_NODE = (
+    5e-4,
+    25_000,
+)  # of the closed form: one fit with its draws, and its factor in two axes
+
+
+def plan(
+    source: Source,
+    method: str = "auto",
+    *,
+    budget: float = 10.0,
+    steps: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    holdout: float | str | None = None,
+) -> dict[str, Any]:
+    """What `fit` would do with these arguments.
+
+    Returns:
+        method, samples (values that it is fitted to), parameters, bytes (of the file), seconds and memory_mb. Seconds: the
+        budget, or for a number of steps those steps at the speed of the few that are tried for 0.3 s. The closed form of
+        scattered samples takes the budget, and half a millisecond for every lattice point and fit: six fits of few
+        samples, two of many.
+
+    Raises:
+        InputError: if the source or an argument cannot be used.
+    """
+    set_threads(threads)
+    samples, limits, name = load_samples(source), Limits(budget=budget, steps=steps), choose_method(method)
+    if isinstance(samples, PointSamples) and method == "auto":
+        return _closed_form(samples, limits.budget)
+    out_names: tuple[str, ...] = ("distance",)
+    if isinstance(samples, TriangleMesh):
+        grid, count = shape_grid(samples), POOL
+    elif isinstance(samples, PointSamples):
+        given = split_points(samples, holdout, 0)[0]
+        grid, out_names, count = equivalent_grid(given), given.out_names, given.values.size
+    else:
+        kept = split_grid(samples, holdout, 0)[0]
+        grid, out_names, count = kept.grid, kept.out_names, kept.values.size - kept.missing * len(kept.out_names)
+    parts = recipe(name, grid, len(out_names), seed=0)
+    parameters = sum(p.numel() for part in (parts.encoding, parts.network) for p in part.parameters())
+    seconds = limits.budget
+    if limits.steps is not None:
+        seconds = limits.steps * step_seconds(parts, grid, out_names, choose_device(device))
+    return _rows(name, count, parameters, seconds, count * BYTES_PER_SAMPLE + parameters * 4 * COPIES)
+
+
+def step_seconds(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...], device: torch.device) -> float:
+    """Seconds of one step of a recipe: the fastest of those tried, on values that are all zero; its weights change."""
+    compile_kernels(parts, grid, out_names)
+    field = neural_field(parts, grid, out_names).to(device)
+    values = torch.zeros(1, device=device).expand(*grid.shape, len(out_names))
+    terms = [Term(points=GridBatches(grid, values, size=parts.batch))]
+    state, fastest, began = parts.solver.init(field, terms), math.inf, time.perf_counter()
+    while state.step < 2 or time.perf_counter() - began < PROBE_SECONDS:
+        start = time.perf_counter()
+        state = parts.solver.step(field, terms, state)  # its loss is read, so the device has finished
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest
+
+
+def _closed_form(samples: PointSamples, budget: float) -> dict[str, Any]:
+    data = measurements(samples)
+    nodes, fits = _node_count(data), 6 if len(data) < _FEW else 2
+    parameters = nodes * len(samples.out_names)
+    seconds = budget + fits * nodes * SECONDS_PER_NODE
+    return _rows("spline", samples.values.size, parameters, seconds, nodes * BYTES_PER_NODE)
+
+
+def _rows(method: str, samples: int, parameters: int, seconds: float, memory: float) -> dict[str, Any]:
+    return {
+        "method": method,
+        "samples": samples,
+        "parameters": parameters,
+        "bytes": 4 * parameters,
+        "seconds": round(seconds, 2),
+        "memory_mb": round(memory / 1e6, 1),
+    }
