@@ -102,7 +102,8 @@ def fit_gridded(
     terms = objective_terms(given.grid, normal, parts.batch, objective, options.seed)
     result = fit_terms(
         field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics,
-        better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint, resume=options.resume,
+        better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint,
+        resume=options.resume,
     )  # fmt: skip
     final = with_values(result.field, offset, scale, given)
     found = {"psnr_db": psnr(final, given, level_free)}
