@@ -6,6 +6,7 @@ is watertight and from the winding number where it is not.
 """
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,6 +27,11 @@ POOL = 600_000  # samples of the distance
 ROW = 8  # neighbouring samples along the last axis, half a cell apart: the kernels serve them as one run
 CELLS = 128  # of the longest axis of the grid that sizes the levels
 CHECK = 64  # cells of the grid of the in-fit check
+RATES = {
+    "lr": 3e-3,
+    "table_lr": 2e-2,
+    "final": 1e-3,
+}  # a surface wants more digits than a picture: the steps must end small
 BATCH = 1 << 16
 SPREAD = 0.15  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
 
@@ -91,9 +97,10 @@ def fit_shape(mesh: TriangleMesh, parts: Recipe, grid: RegularGrid, options: Opt
         error = np.abs(predicted - truth).mean() / longest
         return {"mae": float(error), "iou": iou(predicted < 0, truth < 0), "negative_mae": -float(error)}
 
+    solver = replace(parts.solver, **RATES) if parts.method == "grid" else parts.solver
     sampler = RandomPoints(x, target, weight, size=min(BATCH, parts.batch), together=ROW)
     result = fit_terms(
-        field, [Term(points=sampler, name="distance")], parts.solver, options.limits, seed=options.seed,
+        field, [Term(points=sampler, name="distance")], solver, options.limits, seed=options.seed,
         metrics=metrics, better="negative_mae", report=options.report, checkpoint=options.checkpoint,
         resume=options.resume,
     )  # fmt: skip
