@@ -123,7 +123,7 @@ class NeuralField(Field):
         flat = unit.reshape(-1, unit.shape[-1])
         rows = len(flat) if unit.device.type != "cpu" else ROWS
         parts = [network(encoding(part)) for part in flat.split(max(1, rows))]
-        return torch.cat(parts).reshape(*unit.shape[:-1], network.out_features)
+        return torch.cat(parts).reshape(*unit.shape[:-1], len(self.out_names))
 
     def _scaled(self, values: Tensor) -> Tensor:
         scale = torch.as_tensor(self.value_scale, dtype=values.dtype, device=values.device)

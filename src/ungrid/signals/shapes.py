@@ -26,12 +26,7 @@ NEAR, FAR = 0.004, 0.03  # standard deviations of samples about the surface, in 
 POOL = 600_000  # samples of the distance
 ROW = 8  # neighbouring samples along the last axis, half a cell apart: the kernels serve them as one run
 CELLS = 128  # of the longest axis of the grid that sizes the levels
-CHECK = 64  # cells of the grid of the in-fit check
-RATES = {
-    "lr": 3e-3,
-    "table_lr": 2e-2,
-    "final": 1e-3,
-}  # a surface wants more digits than a picture: the steps must end small
+LEARNING_RATE, TABLE_RATE, FINAL = 3e-3, 2e-2, 1e-3  # more digits than a picture needs: the steps must end small
 BATCH = 1 << 16
 SPREAD = 0.15  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
 
@@ -97,7 +92,11 @@ def fit_shape(mesh: TriangleMesh, parts: Recipe, grid: RegularGrid, options: Opt
         error = np.abs(predicted - truth).mean() / longest
         return {"mae": float(error), "iou": iou(predicted < 0, truth < 0), "negative_mae": -float(error)}
 
-    solver = replace(parts.solver, **RATES) if parts.method == "grid" else parts.solver
+    solver = (
+        replace(parts.solver, lr=LEARNING_RATE, table_lr=TABLE_RATE, final=FINAL)
+        if parts.method == "grid"
+        else parts.solver
+    )
     sampler = RandomPoints(x, target, weight, size=min(BATCH, parts.batch), together=ROW)
     result = fit_terms(
         field, [Term(points=sampler, name="distance")], solver, options.limits, seed=options.seed,
