@@ -1,0 +1,35 @@
+"""Every example runs, and ends in one number; the README's Python runs too."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXPECTED = {
+    "zoom_into_a_picture": ("psnr_between_pixels", lambda db: db > 40),
+    "derivatives_of_a_field": ("largest_slope_error", lambda error: error < 0.02),
+    "scattered_measurements": ("error_between_the_tracks", lambda error: error < 0.05),  # the noise of one measurement
+}
+
+
+def test_every_example_is_expected_to_end_in_a_number():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(EXPECTED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name):
+    number, holds = EXPECTED[name]
+    assert holds(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))[number])
+
+
+@pytest.mark.slow
+def test_the_readmes_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert (tmp_path / "picture.field").exists()
