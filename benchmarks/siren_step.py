@@ -8,25 +8,21 @@ blocks, interleaved over the repeats, so that a busy moment of the machine hits 
 """
 
 import argparse
-import csv
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from record import write
 
 from ungrid.domains import RegularGrid
 from ungrid.networks import Siren
 from ungrid.networks.fused import mean_square_error
 
-RESULTS = Path(__file__).parent / "results"
 SHAPE, BATCH, RATE, SEED = (512, 768), 65_536, 1e-4, 0
 VARIANTS = ("eager", "float32", "bfloat16")
 TUNED = {
@@ -105,16 +101,7 @@ def compare(repeats: int, steps: int, threads: int) -> None:
         for case in cases:
             medians[case].append(statistics.median(run(*case, steps, threads)))
     rows = [row(case, medians, threads, repeats) for case in cases]
-    for entry in rows:
-        print(
-            f"{entry['allocator']:8} {entry['variant']:9} {entry['seconds']:7.3f} s"
-            f"  {entry['samples_per_second']:>9,} samples/s  {entry['times_eager']:5.2f} x eager"
-        )
-    RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / "siren_step.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write("siren_step", rows, SEED)
 
 
 def row(case: tuple[str, str], medians: dict[tuple[str, str], list[float]], threads: int, repeats: int) -> dict:
@@ -122,7 +109,6 @@ def row(case: tuple[str, str], medians: dict[tuple[str, str], list[float]], thre
     variant, allocator = case
     seconds = statistics.median(medians[case])
     ratios = [eager / ours for eager, ours in zip(medians["eager", allocator], medians[case], strict=True)]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "allocator": allocator,
         "variant": variant,
@@ -132,20 +118,9 @@ def row(case: tuple[str, str], medians: dict[tuple[str, str], list[float]], thre
         "repeats": repeats,
         "batch": BATCH,
         "picture": "x".join(map(str, SHAPE)),
-        "date": datetime.date.today().isoformat(),
-        "commit": commit.stdout.strip(),
-        "machine": processor(),
         "torch": torch.__version__,
         "threads": threads,
-        "seed": SEED,
     }
-
-
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def curve(path: str | None, rate: float, goal: float, limit: int) -> None:
@@ -161,11 +136,7 @@ def curve(path: str | None, rate: float, goal: float, limit: int) -> None:
         if full >= goal:
             break
     print(f"largest difference {max(abs(r['float32_db'] - r['bfloat16_db']) for r in rows):.2f} dB")
-    RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / "siren_curve.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write("siren_curve", rows[::20], SEED)
 
 
 def main() -> None:
