@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.ndimage
+import skimage.data
+import skimage.transform
 from record import DATA, write
 
 import ungrid
-from ungrid.io import read
+from ungrid.io import from_array, read
 from ungrid.io import write as write_signal
 from ungrid.sampling import GridSamples
 
@@ -102,6 +104,27 @@ def large_photograph() -> dict[str, object]:
     return {**row, "psnr_db": round(result.stats["metrics"]["psnr_db"], 2)}
 
 
+def gradient() -> dict[str, object]:
+    """scikit-image's camera at 256 x 256 from its central differences alone; the PSNR is up to a constant."""
+    picture = skimage.transform.resize(skimage.data.camera(), (256, 256), anti_aliasing=True).astype(np.float32)
+    result, row = fitted(picture, 20.0, supervise="gradient")
+    reached = [entry["seconds"] for entry in result.history if entry["psnr_db"] >= 30]
+    return {**row, "psnr_db": round(result.stats["metrics"]["psnr_db"], 2), "seconds_to_30_db": round(min(reached), 1)}
+
+
+def sparse_and_noisy() -> dict[str, object]:
+    """The camera from 10 % of its pixels, and with noise of 0.1: what total variation gains on the rest, and on the truth."""
+    picture = skimage.transform.resize(skimage.data.camera(), (256, 256), anti_aliasing=True).astype(np.float32)
+    noisy = picture + np.random.default_rng(0).normal(0, 0.1, picture.shape).astype(np.float32)
+    row: dict[str, object] = {}
+    for name, weight in (("plain", 0.0), ("total_variation", 0.1)):
+        sparse = ungrid.fit(picture, steps=400, holdout=0.9, total_variation=weight)
+        row[f"{name}_heldout_psnr_db"] = round(sparse.stats["metrics"]["heldout_psnr_db"], 2)
+        clean = ungrid.fit(noisy, steps=400, total_variation=weight).field.on_grid(from_array(picture).grid)[..., 0]
+        row[f"{name}_denoised_psnr_db"] = round(float(-10 * np.log10(np.mean((clean - picture) ** 2))), 2)
+    return row
+
+
 CASES: dict[str, Callable[[], dict[str, object]]] = {
     "gt_bach": sound,
     "armadillo": shape("armadillo"),
@@ -112,6 +135,8 @@ CASES: dict[str, Callable[[], dict[str, object]]] = {
     "bikes": clip,
     "eraint_z": weather,
     "albert": large_photograph,
+    "camera_gradient": gradient,
+    "camera_sparse": sparse_and_noisy,
 }
 
 
