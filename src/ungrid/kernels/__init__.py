@@ -1,1 +1,1 @@
-"""TODO."""
+"""CPU kernels: arrays in, arrays out, nothing else. Each has a plain PyTorch twin."""

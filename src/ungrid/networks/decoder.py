@@ -33,8 +33,8 @@ def _smooth_relu(z: Tensor) -> Iterator[Tensor]:
 class GridDecoder(nn.Module):
     """``z @ skip + bias + perceptron(z)`` with `depth` hidden layers of `width` smooth rectified units.
 
-    Weights are stored as (inputs, outputs). The perceptron's last layer starts at zero, so training starts from the linear
-    map; the first features of the linear map start as equal weights for all outputs (brightness), the others at random.
+    Weights are stored as (inputs, outputs). The perceptron's last layer starts at zero, so training starts from a random
+    linear map.
     """
 
     def __init__(self, in_features: int, out_features: int, *, width: int = 32, depth: int = 2, seed: int = 0) -> None:
