@@ -40,43 +40,43 @@ class Stencil:
         return np.asarray(samples @ np.array(self.weights) / step**self.derivative)
 
 
-def fornberg_weights(nodes: np.ndarray, at: float, derivative: int) -> np.ndarray:
+def fornberg_weights(nodes: np.ndarray, at: np.ndarray | float, derivative: int) -> np.ndarray:
     """Weights of all derivatives up to the given one, for any distinct nodes.
 
     Fornberg (1988), "Generation of finite difference formulas on arbitrarily spaced grids", Math. Comp. 51, algorithm of
     section 3.
 
     Args:
-        nodes: (n,), distinct, in any order.
-        at: where the derivatives are wanted.
+        nodes: (*batch, n), distinct, in any order.
+        at: where the derivatives are wanted, (*batch,).
         derivative: the highest one, below n.
 
     Returns:
-        (derivative + 1, n): row m gives ``u^(m)(at)`` as a sum over the nodes, exact for polynomials of degree n - 1.
+        (derivative + 1, *batch, n): row m gives ``u^(m)(at)`` as a sum over the nodes, exact for polynomials of degree n - 1.
 
     Raises:
         InputError: too few nodes, or repeated ones.
     """
     nodes = np.asarray(nodes, dtype=np.float64)
-    if not 0 <= derivative < len(nodes):
-        raise InputError(f"derivative {derivative} from {len(nodes)} nodes", f"0 to {len(nodes) - 1}", "add nodes")
-    if len(np.unique(nodes)) < len(nodes):
+    if not 0 <= derivative < nodes.shape[-1]:
+        raise InputError(f"derivative {derivative} from {nodes.shape[-1]} nodes", "fewer than nodes", "add nodes")
+    if (np.diff(np.sort(nodes)) == 0).any():
         raise InputError(f"repeated nodes in {nodes}", "distinct nodes")
-    weights = np.zeros((derivative + 1, len(nodes)))
+    s = np.moveaxis(nodes, -1, 0) - at  # (n, *batch)
+    weights = np.zeros((derivative + 1, *s.shape))
     weights[0, 0] = 1.0
-    rows = np.arange(1, derivative + 1)[:, None]
-    c1 = 1.0
-    for n in range(1, len(nodes)):  # weights for the nodes 0..n from those for 0..n-1
-        apart = nodes[n] - nodes[:n]
-        c2 = float(np.prod(apart))
-        before = weights[:, n - 1].copy()
-        lower = weights[:-1, :n].copy()
-        weights[:, :n] *= (nodes[n] - at) / apart
-        weights[1:, :n] -= rows * lower / apart
-        weights[0, n] = -c1 / c2 * (nodes[n - 1] - at) * before[0]
-        weights[1:, n] = c1 / c2 * (rows[:, 0] * before[:-1] - (nodes[n - 1] - at) * before[1:])
-        c1 = c2
-    return weights
+    m = np.arange(1, derivative + 1).reshape(-1, *[1] * (s.ndim - 1))
+    before = np.ones(s.shape[1:])
+    for n in range(1, len(s)):  # weights for the nodes 0..n from those for 0..n-1
+        apart = s[n] - s[:n]
+        product = apart.prod(axis=0)
+        old = weights[:, :n].copy()
+        weights[:, :n] *= s[n] / apart
+        weights[1:, :n] -= m[:, None] * old[:-1] / apart
+        weights[0, n] = -before / product * s[n - 1] * old[0, -1]
+        weights[1:, n] = before / product * (m * old[:-1, -1] - s[n - 1] * old[1:, -1])
+        before = product
+    return np.moveaxis(weights, 1, -1)
 
 
 def stencil(offsets: Sequence[float], derivative: int = 1) -> Stencil:
@@ -167,22 +167,23 @@ def derivative_matrix(
         raise InputError(f"{len(axis)} nodes", f"at least {needed} for derivative {derivative} of order {order}")
     if periodic:
         return _circulant(len(axis), central_difference(derivative, order), axis[1] - axis[0])
-    rows = [_row(axis, i, derivative, order, width if uniform else 0) for i in range(len(axis))]
-    columns = np.concatenate([columns for columns, _ in rows])
-    starts = np.cumsum([0, *(len(columns) for columns, _ in rows)])
-    return sparse.csr_array((np.concatenate([w for _, w in rows]), columns, starts), shape=(len(axis), len(axis)))
+    n, i = len(axis), np.arange(len(axis))
+    central = uniform & (i >= width // 2) & (i < n - width // 2)
+    parts = [_rows(axis, i[central], i[central] - width // 2, width, derivative)] if central.any() else []
+    count, rest = derivative + order, i[~central]
+    if len(rest):
+        parts.append(_rows(axis, rest, np.clip(rest - (count - 1) // 2, 0, n - count), count, derivative))
+    rows, columns, weights = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return sparse.csr_array((weights, (rows, columns)), shape=(n, n))
 
 
-def _row(axis: np.ndarray, i: int, derivative: int, order: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and weights at node i: `width` nodes around it where they exist, else the nearest `derivative + order`."""
-    n, reach = len(axis), width // 2
-    if width and reach <= i < n - reach:
-        first, count = i - reach, width
-    else:
-        count = derivative + order
-        first = int(np.clip(i - (count - 1) // 2, 0, n - count))
-    columns = np.arange(first, first + count)
-    return columns, fornberg_weights(axis[columns], axis[i], derivative)[-1]
+def _rows(
+    axis: np.ndarray, at: np.ndarray, first: np.ndarray, count: int, derivative: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and weights of the entries at some nodes, each from `count` nodes that begin with `first`."""
+    columns = first[:, None] + np.arange(count)
+    weights = fornberg_weights(axis[columns], axis[at], derivative)[-1]
+    return np.repeat(at, count), columns.ravel(), weights.ravel()
 
 
 def _circulant(n: int, s: Stencil, step: float) -> sparse.csr_array:
