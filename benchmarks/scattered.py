@@ -28,7 +28,8 @@ from ungrid.domains import Axis, Box
 from ungrid.io.tables import local_kilometres, read_table
 from ungrid.reference.interpolation import Interpolation, Predictor
 from ungrid.sampling import PointSamples
-from ungrid.signals import scattered
+from ungrid.signals import comparison, scattered
+from ungrid.signals.measurements import measurements
 
 RESULTS = Path(__file__).parent / "results" / "scattered.csv"
 HELD_OUT_AT_RANDOM = 3772
@@ -71,7 +72,7 @@ class Ferreus:
 
 def methods() -> dict[str, Interpolation]:
     """The classical methods, and the peers that are installed."""
-    found = dict(scattered.CLASSICAL)
+    found = dict(comparison.CLASSICAL)
     if importlib.util.find_spec("verde"):
         found |= {f"verde {name}": Verde(name) for name in ("Linear", "Cubic", "KNeighbors")}
     if importlib.util.find_spec("ferreus_rbf"):
@@ -102,23 +103,23 @@ def compare(samples: PointSamples, folds: Iterator[np.ndarray], protocol: str, s
         part = PointSamples(
             samples.points[~held], samples.values[~held], samples.domain, samples.out_names, None, groups
         )
-        train, at = scattered.measurements(part), samples.points[held]
+        train, at = measurements(part), samples.points[held]
         truth.append(samples.values[held])
         start = time.perf_counter()
         field, settings = scattered.fit_field(train, part.domain, part.out_names, seconds=search)
-        found = scattered.values_and_half_widths(field, at)
+        found = comparison.values_and_half_widths(field, at)
         everything.setdefault("ungrid", []).append(found)
         seconds.setdefault("ungrid", []).append(time.perf_counter() - start)
         print(f"{protocol}: fitted in {seconds['ungrid'][-1]:.1f} s, {settings}", flush=True)
         for name, method in methods().items():
             start = time.perf_counter()
-            found = scattered.with_conformal_width(method, train, at * train.scale, 0)
+            found = comparison.with_conformal_width(method, train, at * train.scale, 0)
             everything.setdefault(name, []).append(found)
             seconds.setdefault(name, []).append(time.perf_counter() - start)
     y = np.concatenate(truth)
     rows = []
     for name, parts in everything.items():
-        row = scattered.summary(name, y, *map(np.concatenate, zip(*parts, strict=True)))
+        row = comparison.summary(name, y, *map(np.concatenate, zip(*parts, strict=True)))
         rows.append({"protocol": protocol, **row, "seconds_a_fold": float(np.mean(seconds[name]))})
     return rows
 
@@ -157,7 +158,7 @@ def append(rows: list[dict[str, Any]]) -> None:
         "seed": 0,
     }
     names = [*where, "protocol", "method", "rmse", "mae", "coverage_90", "interval_width", "interval_score"]
-    names += ["off_field", "seconds_a_fold", "peak_memory_mb"]
+    names += ["off_field", "samples", "seconds_a_fold", "peak_memory_mb"]
     RESULTS.parent.mkdir(exist_ok=True)
     new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as file:

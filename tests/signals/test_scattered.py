@@ -8,14 +8,9 @@ import torch
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box
 from ungrid.sampling import PointSamples
-from ungrid.signals.scattered import (
-    CLASSICAL,
-    fit_field,
-    fit_scattered,
-    group_folds,
-    measurements,
-    values_and_half_widths,
-)
+from ungrid.signals.comparison import CLASSICAL, values_and_half_widths
+from ungrid.signals.measurements import group_folds, measurements
+from ungrid.signals.scattered import fit_field, fit_scattered
 
 BOX = Box(x=(0, 10), y=(0, 10))
 

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
-from ungrid.solvers.least_squares import Lattice, Posterior, SplinePrior
+from ungrid.solvers.dissection import Cholesky, band_offsets
+from ungrid.solvers.least_squares import Lattice, NormalEquations, Posterior, SplinePrior, normal_equations
 
 RNG = np.random.default_rng(0)
 LATTICES = [Lattice((9,), 0.5), Lattice((7, 8), 0.7), Lattice((6, 5, 7), 1.3)]
+SEVERAL_FRONTS = [Lattice((400,), 0.5), Lattice((31, 23), 0.7), Lattice((14, 5, 17), 1.3)]
 PRIOR = SplinePrior(weight=0.4, tension=1.5, decay=0.6)
 
 
@@ -48,6 +50,54 @@ def test_the_prior_is_the_symbol_of_its_operator() -> None:
     np.testing.assert_allclose(root.T @ (root @ wave), expected * wave, atol=1e-10)
 
 
+def dense(shape: tuple[int, ...], bands: np.ndarray) -> np.ndarray:
+    """The matrix that bands stand for, entry by entry."""
+    full, place = np.zeros((bands.shape[1], bands.shape[1])), nodes(Lattice(shape, 1.0)).astype(int)
+    for band, offset in zip(bands, band_offsets(len(shape)), strict=True):
+        for j in np.flatnonzero(band):
+            row = np.ravel_multi_index(tuple(place[j] + offset), shape)
+            full[row, j] = full[j, row] = band[j]
+    return full
+
+
+@pytest.mark.parametrize("harmonic", [0.0, 3.0])
+@pytest.mark.parametrize("lattice", LATTICES, ids=lambda lattice: str(lattice.shape))
+def test_bands_are_the_matrices_of_the_sparse_twins(lattice: Lattice, harmonic: float) -> None:
+    prior = SplinePrior(weight=0.4, tension=1.5, decay=0.6, harmonic=harmonic)
+    root = prior.root(lattice).toarray()
+    np.testing.assert_allclose(dense(lattice.shape, prior.bands(lattice)), root.T @ root, atol=1e-11)
+    at, weights = positions(lattice, 60), RNG.uniform(0.5, 2, 60)
+    y, design = RNG.standard_normal((60, 2)), lattice.design(at).toarray()
+    found = normal_equations(lattice, at, weights, y)
+    np.testing.assert_allclose(dense(lattice.shape, found.bands), design.T @ (weights[:, None] * design), atol=1e-13)
+    np.testing.assert_allclose(found.right, design.T @ (weights[:, None] * y), atol=1e-13)
+
+
+@pytest.mark.parametrize("lattice", SEVERAL_FRONTS, ids=lambda lattice: str(lattice.shape))
+def test_dissection_gives_the_inverse_and_its_square_root(lattice: Lattice) -> None:
+    """Dense algebra; ``L^-T (L^-T)^T = A^-1`` from the columns of the identity."""
+    at = positions(lattice, 300)
+    bands = normal_equations(lattice, at, np.ones(300), np.zeros((300, 1))).bands + PRIOR.bands(lattice)
+    full, factors = dense(lattice.shape, bands), Cholesky(lattice.shape, bands)
+    assert len(factors.blocks) > 2
+    right = RNG.standard_normal((lattice.size, 3))
+    np.testing.assert_allclose(full @ factors.solve(right), right, atol=1e-9)
+    root = factors.colour(np.eye(lattice.size))
+    np.testing.assert_allclose(full @ (root @ root.T), np.eye(lattice.size), atol=1e-9)
+    with pytest.raises(np.linalg.LinAlgError):
+        Cholesky(lattice.shape, -bands)
+
+
+def test_equations_of_parts_add_up() -> None:
+    lattice = LATTICES[1]
+    at, weights, y = positions(lattice, 60), RNG.uniform(0.5, 2, 60), RNG.standard_normal((60, 2))
+    parts = [normal_equations(lattice, at[k::2], weights[k::2], y[k::2]) for k in range(2)]
+    both: NormalEquations = parts[0] + parts[1]
+    whole = normal_equations(lattice, at, weights, y)
+    np.testing.assert_allclose(both.bands, whole.bands, atol=1e-13)
+    np.testing.assert_allclose(both.right, whole.right, atol=1e-13)
+
+
 @pytest.mark.parametrize("lattice", LATTICES, ids=lambda lattice: str(lattice.shape))
 def test_the_posterior_is_the_dense_gaussian_process(lattice: Lattice) -> None:
     """Brute force in the space of the data: K_* (K + D)^-1 y with K the prior covariance of the measured points."""
@@ -56,8 +106,8 @@ def test_the_posterior_is_the_dense_gaussian_process(lattice: Lattice) -> None:
     covariance = np.linalg.inv((root.T @ root).toarray())
     b, c = lattice.design(at).toarray(), lattice.design(new).toarray()
     gain = c @ covariance @ b.T @ np.linalg.inv(b @ covariance @ b.T + np.diag(1 / weights))
-    posterior = Posterior(lattice, at, weights, PRIOR)
-    np.testing.assert_allclose(lattice.design(new) @ posterior.mean(y), gain @ y, rtol=1e-6, atol=1e-9)
+    posterior = Posterior(normal_equations(lattice, at, weights, y), PRIOR)
+    np.testing.assert_allclose(lattice.design(new) @ posterior.mean(), gain @ y, rtol=1e-6, atol=1e-9)
     expected = np.diag(c @ covariance @ c.T - gain @ b @ covariance @ c.T)
     np.testing.assert_allclose(posterior.variance(new), expected, rtol=1e-6)
 
@@ -66,7 +116,8 @@ def test_draws_have_the_posterior_variance() -> None:
     """4000 draws: the standard error of a variance is 2.2 %, six of them 13 %."""
     lattice = LATTICES[1]
     at, weights = positions(lattice, 60), RNG.uniform(0.5, 2, 60)
-    posterior, new = Posterior(lattice, at, weights, PRIOR), positions(lattice, 15)
+    posterior = Posterior(normal_equations(lattice, at, weights, np.zeros((60, 1))), PRIOR)
+    new = positions(lattice, 15)
     drawn = lattice.design(new) @ posterior.draws(4000, 1)
     np.testing.assert_allclose(drawn.var(axis=1), posterior.variance(new), rtol=0.13)
     assert np.abs(drawn.mean(axis=1)).max() < 6 * np.sqrt(posterior.variance(new).max() / 4000)
@@ -80,7 +131,7 @@ def test_the_harmonic_term_makes_the_laplacian_vanish() -> None:
 
     def laplacian(harmonic: float) -> np.ndarray:
         prior = SplinePrior(weight=1e-6, tension=0.0, decay=0.01, harmonic=harmonic)
-        w = Posterior(lattice, at, np.ones(100), prior).mean(y)
+        w = Posterior(normal_equations(lattice, at, np.ones(100), y), prior).mean()
         here, total, step = lattice.design(inner) @ w, np.zeros((len(inner), 1)), 1e-3
         for shift in step * np.concatenate([np.eye(3), -np.eye(3)]):
             total += (lattice.design(inner + shift) @ w - here) / step**2

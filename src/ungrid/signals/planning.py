@@ -15,10 +15,12 @@ from ungrid.objectives import Term
 from ungrid.sampling import GridBatches, PointSamples
 from ungrid.signals.fit import Source, choose_method, compile_kernels, load_samples
 from ungrid.signals.gridded import split_grid
+from ungrid.signals.measurements import measurements
 from ungrid.signals.methods import Recipe, neural_field, recipe
 from ungrid.signals.points import equivalent_grid, split_points
-from ungrid.signals.scattered import _FEW, _node_count, measurements
 from ungrid.signals.shapes import POOL, shape_grid
+from ungrid.signals.spline_cost import FEW
+from ungrid.signals.spline_posterior import node_count
 from ungrid.solvers import Limits
 
 PROBE_SECONDS = 0.3
@@ -88,7 +90,7 @@ def step_seconds(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...], d
 
 def _closed_form(samples: PointSamples, budget: float) -> dict[str, Any]:
     data = measurements(samples)
-    nodes, fits = _node_count(data), 6 if len(data) < _FEW else 2
+    nodes, fits = node_count(data), 6 if len(data) < FEW else 2
     parameters = nodes * len(samples.out_names)
     seconds = budget + fits * nodes * SECONDS_PER_NODE
     return _rows("spline", samples.values.size, parameters, seconds, nodes * BYTES_PER_NODE)

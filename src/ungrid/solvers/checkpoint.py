@@ -6,9 +6,12 @@ Each carries a fingerprint of its run, so that it cannot be mistaken for another
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +21,9 @@ from ungrid.fields import Field
 from ungrid.objectives import Term
 
 NAMES = ("even.pt", "odd.pt")
+STAGES_EVERY = 2.0  # seconds: a `Journal` repeats at most these and one stage
+
+T = TypeVar("T")
 
 
 def write_checkpoint(folder: Path, turn: int, content: dict[str, Any]) -> None:
@@ -89,3 +95,74 @@ def _digest(tensors: list[Tensor]) -> str:
     for tensor in tensors:
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def digest(arrays: list[np.ndarray]) -> str:
+    """A hash of the bytes of arrays."""
+    return _digest([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays])
+
+
+class Journal:
+    """The results of a computation's stages, kept in a checkpoint, so that a resumed run makes none of them again.
+
+    A computation that is a function of its stages' results goes on to the same bits wherever it was cut.
+
+    Args:
+        folder: of the checkpoint; None keeps nothing.
+        run: the fingerprint, part by part.
+        resume: start from the checkpoint where there is one.
+
+    Raises:
+        InputError: if the checkpoint is damaged or has another fingerprint.
+    """
+
+    def __init__(self, folder: Path | None = None, run: dict[str, str] | None = None, *, resume: bool = False) -> None:
+        self.folder, self.run = folder, run or {}
+        self.results: dict[str, Any] = {}
+        self.history: list[dict[str, float]] = []
+        self.earlier, self.turn = 0.0, 0
+        if resume and folder is not None and (content := read_checkpoint(folder)) is not None:
+            check_same_run(folder, content, self.run)
+            self.results, self.history = _exchanged(content["results"], torch.Tensor, Tensor.numpy), content["history"]
+            self.earlier, self.turn = content["seconds"], content["turn"]
+        self.began = self.last_save = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning, over all resumed parts."""
+        return self.earlier + time.perf_counter() - self.began
+
+    def stage(self, name: str, make: Callable[[], T]) -> T:
+        """The result of a stage: the stored one, or that of `make`.
+
+        Results are numbers, strings, arrays, and lists and dictionaries of them. A stage may consist of others, named
+        ``name/...``, whose results are dropped when it is done.
+        """
+        if name not in self.results:
+            self.results[name] = make()
+            for part in [other for other in self.results if other.startswith(name + "/")]:
+                del self.results[part]
+            if time.perf_counter() - self.last_save >= STAGES_EVERY:
+                self.save()
+        return self.results[name]
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if self.folder is None:
+            return
+        if self.turn == 0:  # an earlier run's checkpoints would look newer than the first of this one
+            remove_checkpoint(self.folder)
+        self.turn += 1
+        results = _exchanged(self.results, np.ndarray, lambda array: torch.from_numpy(np.ascontiguousarray(array)))
+        content = {"results": results, "history": self.history, "seconds": self.seconds, "fingerprint": self.run}
+        write_checkpoint(self.folder, self.turn, content)
+        self.last_save = time.perf_counter()
+
+
+def _exchanged(content: Any, kind: type, exchange: Callable[[Any], Any]) -> Any:
+    """Nested lists and dictionaries with every object of a kind exchanged."""
+    if isinstance(content, kind):
+        return exchange(content)
+    if isinstance(content, dict):
+        return {name: _exchanged(value, kind, exchange) for name, value in content.items()}
+    return [_exchanged(value, kind, exchange) for value in content] if isinstance(content, list) else content

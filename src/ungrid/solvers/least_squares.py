@@ -8,24 +8,25 @@ section 2), extended by a tension:
 
 so that the field is as smooth as a thin plate below the length ``tension^-1/2`` and only as a membrane above it. With
 observations ``y = B w + e``, e of variance sigma^2 / weights, the weights of the field are Gaussian with the precision
-``A / sigma^2``, ``A = precision + B^T diag(weights) B``, and the mean ``A^-1 B^T diag(weights) y``.
+``A / sigma^2``, ``A = precision + B^T diag(weights) B``, and the mean ``A^-1 B^T diag(weights) y``. The measurements enter
+only by their normal equations, which add up: so a fit without some of them costs no second pass over the others.
 
 Convention: positions are lattice coordinates (n, d): spline j of an axis has its centre at j, and positions lie in
 ``[1, size - 2]`` of each axis. Lengths of the prior are in the caller's unit, of which a cell has `spacing`.
 """
 
 import functools
+import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.ndimage
 import scipy.sparse as sp
-import scipy.sparse.linalg
 
 from ungrid._base.errors import InputError
+from ungrid.solvers.dissection import REACH, Cholesky, band_offsets
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 17
 _VALUE = (1 / 6, 4 / 6, 1 / 6)  # of the cubic B-spline at the three lattice points in its support
 _SLOPE = (-0.5, 0.0, 0.5)
 _CURVATURE = (1.0, -2.0, 1.0)
@@ -56,7 +57,7 @@ class Lattice:
 
     def _design(self, positions: np.ndarray, axis: int | None = None) -> sp.csr_matrix:
         n, d = positions.shape
-        cell = np.clip(np.floor(positions).astype(np.int64), 1, np.array(self.shape) - 3)
+        cell = self.cells(positions)
         weights, index = np.ones((n, 1)), np.zeros((n, 1), dtype=np.int64)
         for k in range(d):
             t = positions[:, k] - cell[:, k]
@@ -67,6 +68,10 @@ class Lattice:
             )
         rows = np.arange(0, index.size + 1, index.shape[1])
         return sp.csr_matrix((weights.ravel(), index.astype(np.int32).ravel(), rows), shape=(n, self.size))
+
+    def cells(self, positions: np.ndarray) -> np.ndarray:
+        """The cells (n, d) of positions: the second of the four splines along each axis."""
+        return np.clip(np.floor(positions).astype(np.int64), 1, np.array(self.shape) - 3)
 
     def at_nodes(self, coefficients: np.ndarray, slope: int | None = None) -> np.ndarray:
         """Values, or slopes along an axis per unit of length, at the lattice points: (size, ...) to (size, ...)."""
@@ -108,62 +113,129 @@ class SplinePrior:
             root = sp.vstack([root, np.sqrt(self.harmonic * h**d) * _spline_laplacian(lattice)])
         return root.tocsr()
 
+    def bands(self, lattice: Lattice) -> np.ndarray:
+        """The precision itself in bands (`ungrid.solvers.dissection`), from stencils that a search makes only once."""
+        once, twice, harmonic = _stencils(lattice, self.harmonic > 0)
+        decay = self.decay**2
+        found = twice + (2 * decay + self.tension) * once
+        found[0] += decay * (decay + self.tension)
+        return lattice.spacing ** len(lattice.shape) * (self.weight * found + self.harmonic * harmonic)
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """What measurements say about the weights of a lattice; the equations of two sets of measurements add up.
+
+    Attributes:
+        lattice: the basis.
+        bands: ``B^T diag(weights) B``, (offsets, size) as in `ungrid.solvers.dissection`.
+        right: ``B^T diag(weights) y``, (size, c).
+    """
+
+    lattice: Lattice
+    bands: np.ndarray
+    right: np.ndarray
+
+    def __add__(self, other: "NormalEquations") -> "NormalEquations":
+        return NormalEquations(self.lattice, self.bands + other.bands, self.right + other.right)
+
+
+def normal_equations(
+    lattice: Lattice, positions: np.ndarray, weights: np.ndarray, values: np.ndarray
+) -> NormalEquations:
+    """The equations of measured values (n, c) at positions (n, d) with relative inverse variances (n,).
+
+    The products of splines are summed cell by cell before they are spread over the lattice, in parts of the samples.
+    """
+    d, corners = len(lattice.shape), np.array(list(itertools.product(range(4), repeat=len(lattice.shape))))
+    flat = np.ravel_multi_index(tuple(corners.T), lattice.shape)
+    bands = np.zeros((len(band_offsets(d)), lattice.size))
+    right = np.zeros((lattice.size, values.shape[1]))
+    for start in range(0, len(positions), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        cell = lattice.cells(positions[part])
+        base = np.ravel_multi_index(tuple((cell - 1).T), lattice.shape)
+        order = np.argsort(base, kind="stable")
+        base, t = base[order], (positions[part] - cell)[order]
+        splines = np.ones((1, len(base)))
+        for k in range(d):
+            splines = (splines[:, None] * _splines(t[:, k]).T[None]).reshape(-1, len(base))
+        scaled, y = splines * weights[part][order], values[part][order].T
+        starts = np.flatnonzero(np.r_[True, base[1:] != base[:-1]])
+        cells = base[starts]
+        for a, offset in enumerate(flat):
+            right[cells + offset] += np.add.reduceat(scaled[a] * y, starts, axis=1).T
+            band = _band_of(corners[a:] - corners[a])
+            bands[band[:, None], cells + offset] += np.add.reduceat(scaled[a] * splines[a:], starts, axis=1)
+    return NormalEquations(lattice, bands, right)
+
 
 class Posterior:
-    """The Gaussian posterior of the weights for one set of weights of the measurements.
+    """The Gaussian posterior of the weights.
 
     Args:
-        lattice: the basis.
-        positions: of the measurements, (n, d) lattice coordinates.
-        weights: of the measurements, (n,): relative inverse variances.
+        equations: of the measurements.
         prior: of the field's weights.
     """
 
-    def __init__(self, lattice: Lattice, positions: np.ndarray, weights: np.ndarray, prior: SplinePrior) -> None:
-        self.lattice, self.positions, self.weights = lattice, positions, weights
-        self.root = prior.root(lattice)
-        self.precision = (self.root.T @ self.root).tocsc()
-        for rows in self._parts():
-            scaled = sp.diags(np.sqrt(weights[rows])) @ lattice.design(positions[rows])
-            self.precision = self.precision + (scaled.T @ scaled).tocsc()
+    def __init__(self, equations: NormalEquations, prior: SplinePrior) -> None:
+        self.lattice, self.right = equations.lattice, equations.right
+        self.precision = equations.bands + prior.bands(self.lattice)
 
     @functools.cached_property
-    def _solve(self) -> Any:
-        """The factorisation. It is symmetric, so that no pivoting is needed and a minimum-degree order serves."""
-        options = {"SymmetricMode": True}
-        factors = scipy.sparse.linalg.splu(
-            self.precision, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
-        )
-        return factors.solve
+    def _factors(self) -> Cholesky:
+        """The factorisation; a matrix that rounding made indefinite gets the smallest ridge that helps."""
+        ridge = 0.0
+        while True:
+            try:
+                return Cholesky(self.lattice.shape, self.precision)
+            except np.linalg.LinAlgError:
+                ridge = 100 * ridge or 1e-14
+                if ridge > 1e-6:
+                    raise
+                self.precision[0] += ridge * self.precision[0].max()
 
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """The weights of the field (size, c) for measured values (n, c)."""
-        right = np.zeros((self.lattice.size, values.shape[1]))
-        for rows in self._parts():
-            right += self.lattice.design(self.positions[rows]).T @ (self.weights[rows, None] * values[rows])
-        return self._solve(right)
+    def mean(self) -> np.ndarray:
+        """The weights of the field, (size, c)."""
+        return self._factors.solve(self.right)
 
     def draws(self, count: int, seed: int) -> np.ndarray:
-        """Draws (size, count) of the weights about their mean, for measurements of variance 1 / weights.
-
-        Perturb and solve (Papandreou and Yuille 2010): if data and prior are perturbed by their own noise, the solution
-        has exactly the covariance ``A^-1``.
-        """
-        rng = np.random.default_rng(seed)
-        right = self.root.T @ rng.standard_normal((self.root.shape[0], count))
-        for rows in self._parts():
-            noise = np.sqrt(self.weights[rows, None]) * rng.standard_normal((len(self.weights[rows]), count))
-            right += self.lattice.design(self.positions[rows]).T @ noise
-        return self._solve(right)
+        """Draws (size, count) of the weights about their mean, for measurements of variance 1 / weights."""
+        return self._factors.colour(np.random.default_rng(seed).standard_normal((self.lattice.size, count)))
 
     def variance(self, positions: np.ndarray) -> np.ndarray:
         """The exact variance (m,) of the field at a few positions, for measurements of variance 1 / weights."""
         design = self.lattice.design(positions).toarray().T
-        return np.einsum("ij,ij->j", design, self._solve(design))
+        return np.einsum("ij,ij->j", design, self._factors.solve(design))
 
-    def _parts(self) -> list[slice]:
-        """The measurements in parts, so that the design matrix of a million points is never held."""
-        return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(self.positions), _ROWS_AT_ONCE)]
+
+def _band_of(offsets: np.ndarray) -> np.ndarray:
+    """The rows of the bands that hold offsets (m, d) of the later half."""
+    d = offsets.shape[1]
+    digits = (2 * REACH + 1) ** np.arange(d)[::-1]
+    return (offsets + REACH) @ digits - ((2 * REACH + 1) ** d - 1) // 2
+
+
+def _in_bands(matrix: sp.spmatrix, lattice: Lattice) -> np.ndarray:
+    """A symmetric sparse matrix over the lattice in bands."""
+    entries = matrix.tocoo()
+    row, column = (np.stack(np.unravel_index(part, lattice.shape), axis=1) for part in (entries.row, entries.col))
+    band = _band_of(row - column)
+    bands = np.zeros((len(band_offsets(len(lattice.shape))), lattice.size))
+    bands[band[band >= 0], entries.col[band >= 0]] = entries.data[band >= 0]
+    return bands
+
+
+@functools.lru_cache(maxsize=4)  # pure, and asked for by every trial of a search on the same few lattices
+def _stencils(lattice: Lattice, harmonic: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """In bands: the negative Laplacian of the lattice, its square, and that of the spline field squared or zero."""
+    steps = [_along(lattice.shape, k, _difference(n)) / lattice.spacing for k, n in enumerate(lattice.shape)]
+    laplacian = sum((step.T @ step for step in steps), start=sp.csr_matrix((lattice.size, lattice.size)))
+    once, twice = _in_bands(laplacian, lattice), _in_bands(laplacian @ laplacian, lattice)
+    if not harmonic:
+        return once, twice, np.zeros(1)
+    field = _spline_laplacian(lattice)
+    return once, twice, _in_bands(field.T @ field, lattice)
 
 
 def _splines(t: np.ndarray) -> np.ndarray:
