@@ -5,22 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from ungrid.reference.finite_differences import (
+from ungrid.reference.finite_differences import Dirichlet, Neumann, Operator, Periodic, Robin, discretise, solve
+from ungrid.reference.marching import (
     CRANK_NICOLSON,
     EXPLICIT_EULER,
     IMPLICIT_EULER,
-    Dirichlet,
-    Neumann,
-    Operator,
-    Periodic,
-    Robin,
     RungeKutta4,
     Theta,
-    discretise,
     march,
     march_nonlinear,
     march_wave,
-    solve,
 )
 from ungrid.reference.spectral import solve_periodic
 from ungrid.reference.stencils import derivative_matrix
@@ -364,7 +358,7 @@ def soliton(x, t, b=1.0, c=1.0):
 def test_korteweg_de_vries_by_differences(order):
     """Stencils of both orders with the classical Runge-Kutta method written out."""
     errors = []
-    for n in (240, 300, 375, 480, 600):
+    for n in (300, 375, 480, 600, 750):
         x = ring(n, 60.0)
         first, third = (derivative_matrix(x, m, order, periodic=True) for m in (1, 3))
         slope_of = lambda v: -first @ (v**2 / 2) - third @ v  # noqa: B023, E731
@@ -376,7 +370,7 @@ def test_korteweg_de_vries_by_differences(order):
             k3 = slope_of(v + dt / 2 * k2)
             v = v + dt / 6 * (k1 + 2 * k2 + 2 * k3 + slope_of(v + dt * k3))
         errors.append(np.linalg.norm(v - soliton(x, 0.2)) / np.linalg.norm(v))
-    assert_order(errors, order, np.array((300 / 240, 375 / 300, 480 / 375, 600 / 480)))
+    assert_order(errors, order, np.array((375 / 300, 480 / 375, 600 / 480, 750 / 600)))
 
 
 def test_exponential_runge_kutta_in_time():

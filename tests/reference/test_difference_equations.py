@@ -20,16 +20,8 @@ from ungrid.reference.difference_equations import (
     state_space_of,
     swap_letters,
 )
-from ungrid.reference.finite_differences import (
-    CRANK_NICOLSON,
-    EXPLICIT_EULER,
-    IMPLICIT_EULER,
-    Dirichlet,
-    Neumann,
-    Operator,
-    discretise,
-    march,
-)
+from ungrid.reference.finite_differences import Dirichlet, Neumann, Operator, discretise
+from ungrid.reference.marching import CRANK_NICOLSON, EXPLICIT_EULER, IMPLICIT_EULER, march
 from ungrid.reference.z_transform import Exponential, convolve, final_value, initial_value
 
 METHODS = ("forward", "backward", "tustin", "zero-order hold")

@@ -5,22 +5,16 @@ import pytest
 from scipy import optimize
 
 from ungrid._base.errors import InputError
-from ungrid.reference.finite_differences import (
+from ungrid.reference.finite_differences import Dirichlet, Neumann, Operator, Periodic, Robin, discretise, solve
+from ungrid.reference.marching import (
     CRANK_NICOLSON,
     EXPLICIT_EULER,
     IMPLICIT_EULER,
-    Dirichlet,
-    Neumann,
-    Operator,
-    Periodic,
-    Robin,
     RungeKutta4,
     Theta,
-    discretise,
     march,
     march_nonlinear,
     march_wave,
-    solve,
 )
 from ungrid.reference.spectral import solve_periodic
 
