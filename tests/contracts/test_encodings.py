@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from ungrid import encodings
 from ungrid._base import taylor
 from ungrid.domains import Box
-from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
+from ungrid.encodings import (
+    CornerFunctions,
+    FourierFeatures,
+    Identity,
+    Joined,
+    Multipoles,
+    Positional,
+    RandomFeatures,
+    SplineGrid,
+)
 from ungrid.fields import NeuralField
 from ungrid.io import field_file
 from ungrid.networks import MLP
@@ -29,6 +38,14 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     "SplineGrid, order 2, hashed": lambda seed: SplineGrid(
         ((4, 4), (16, 16)), (1, 2), extent=(1.0, 0.5), order=2, max_entries=128, seed=seed
     ),
+    "RandomFeatures": lambda seed: RandomFeatures(2, 5, scale=(2.0, 1.0), extent=(1.0, 0.5), seed=seed),
+    "RandomFeatures, sine": lambda seed: RandomFeatures(
+        2, 4, scale=(2.0, 3.0), extent=(1.0, 0.5), shape="sine", seed=seed
+    ),
+    "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 0.4, (2 / 3, 2.0)),
+    "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 0.4, (1.5,), cosine=True),
+    "Multipoles": lambda seed: Multipoles((0.8, 0.7 + seed / 100), 0.1, 2),
+    "Joined": lambda seed: Joined((Identity(2), RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed))),
     "SplineGrid, order 1": lambda seed: SplineGrid(((5, 5),), (2,), extent=(1.0, 1.0), order=1, seed=seed),
 }
 KINKED = {"SplineGrid, order 1"}

@@ -26,10 +26,19 @@ from torch import Tensor
 from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
 from ungrid.domains import Axis, Box
-from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
+from ungrid.encodings import (
+    CornerFunctions,
+    FourierFeatures,
+    Identity,
+    Joined,
+    Multipoles,
+    Positional,
+    RandomFeatures,
+    SplineGrid,
+)
 from ungrid.fields import Field, NeuralField, SplineField
 from ungrid.io.files import decoding, existing_file, replacing
-from ungrid.networks import MLP, GridDecoder, Siren
+from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
 FORMAT = "ungrid-field"
 VERSION = 1
@@ -45,12 +54,17 @@ def _box(axes: tuple[Axis, ...]) -> Box:
 CLASSES: dict[str, Callable[..., Any]] = {
     "Axis": Axis,
     "Box": _box,
+    "CornerFunctions": CornerFunctions,
     "FourierFeatures": FourierFeatures,
     "GridDecoder": GridDecoder,
     "Identity": Identity,
+    "Joined": Joined,
+    "Linear": Linear,
     "MLP": MLP,
+    "Multipoles": Multipoles,
     "NeuralField": NeuralField,
     "Positional": Positional,
+    "RandomFeatures": RandomFeatures,
     "Siren": Siren,
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,

@@ -9,4 +9,7 @@ from ungrid.operators.calculus import laplacian as laplacian
 from ungrid.operators.calculus import normal_derivative as normal_derivative
 from ungrid.operators.jet import Jet as Jet
 from ungrid.operators.jet import JetOperator as JetOperator
+from ungrid.operators.jet import Jump as Jump
+from ungrid.operators.jet import LocalDerivatives as LocalDerivatives
 from ungrid.operators.jet import TaylorField as TaylorField
+from ungrid.operators.linearise import linearise as linearise

@@ -5,10 +5,12 @@ N is the number of points of the flattened batch, k and p the numbers of first d
 Taylor pass carries, as `ungrid._base.taylor` lays them out.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -51,50 +53,22 @@ class TaylorField(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-class Jet:
-    """Value and partial derivatives of ``u`` at the points ``x``, computed when they are asked for and kept here.
+class LocalDerivatives(ABC):
+    """What an equation may ask of a function at a batch of points, by the names of the axes.
 
-    Nested reverse mode computes one derivative after another. If it is known from the start what will be asked
-    (`needs`), and u is a `TaylorField`, one forward pass carries exactly that where it takes fewer products than
-    reverse mode: a Laplacian is a single stream. What is asked for beyond `needs` comes from reverse mode.
-    Everything stays differentiable with respect to the parameters of `u`. The jet belongs to one step: nothing is
-    cached outside of it. `JetOperator` finds out the needs of an equation by itself.
-
-    Reverse mode needs what autograd gives: each point's value may depend on that point only.
-
-    Args:
-        u: the function, (*batch, d) to (*batch, c).
-        x: the points, (*batch, d).
-        axes: the names of the d columns; a field brings its own.
-        needs: what will be asked: `asked` of an earlier jet of the same equation. Never changes a result.
-
-    Example:
-        >>> x = torch.tensor([[2.0, 3.0]])
-        >>> jet = Jet(lambda p: p[..., :1] ** 2 * p[..., 1:], x, axes=("x", "y"))
-        >>> jet.d("x", "y").item()
-        4.0
+    Attributes:
+        axes: the names of the columns of the points.
+        points: (*batch, d).
+        parameters: unknown numbers by name, scalars.
     """
 
-    def __init__(
-        self,
-        u: Callable[[Tensor], Tensor],
-        x: Float[Tensor, "*batch d"],
-        *,
-        axes: tuple[str, ...] | None = None,
-        needs: frozenset[Request] = frozenset(),
-    ) -> None:
-        self.axes = _axis_names(u, axes, x.shape[-1])
-        self._u, self._x = u, x
-        self._asked: set[Request] = set()
-        self._forward = _forward_pass(u, needs, x.shape[-1])
-        self._known: dict[Request, Tensor] = {}
-        self._partials: dict[Partial, Tensor] = {}  # what reverse mode found
-        self._rows: dict[Partial, Tensor] = {}  # the gradients of these, (*batch, c, d)
+    axes: tuple[str, ...]
+    points: Tensor
+    parameters: Mapping[str, Tensor]
 
-    @property
-    def asked(self) -> frozenset[Request]:
-        """What this jet has been asked for so far."""
-        return frozenset(self._asked)
+    @abstractmethod
+    def _sum(self, request: Request) -> Tensor:
+        """The sum of the partial derivatives of a request, (*batch, c)."""
 
     @property
     def value(self) -> Float[Tensor, "*batch c"]:
@@ -141,6 +115,83 @@ class Jet:
             raise InputError(f"a derivative of order {len(columns)}", f"order 1 to {HIGHEST_ORDER}")
         return self._sum((tuple(sorted(columns)),))
 
+    def coordinate(self, axis: str) -> Float[Tensor, "*batch 1"]:
+        """A column of the points, as a value."""
+        return self.points[..., self._columns((axis,))[0], None]
+
+    def evaluate(self, function: Callable[[np.ndarray], np.ndarray]) -> Float[Tensor, "*batch k"]:
+        """A function of numpy arrays, (n, d) to (n, k), at the points; a constant for every derivative."""
+        flat = self.points.detach().reshape(-1, self.points.shape[-1]).cpu().numpy()
+        found = torch.from_numpy(np.array(function(flat))).to(self.points.device, self.points.dtype)
+        return found.reshape(*self.points.shape[:-1], found.shape[-1])
+
+    def parameter(self, name: str) -> Float[Tensor, ""]:
+        """An unknown number.
+
+        Raises:
+            InputError: if there is none of this name.
+        """
+        if name not in self.parameters:
+            raise InputError(f"the unknown {name!r}", f"one of {', '.join(self.parameters) or 'none'}")
+        return self.parameters[name]
+
+    def _spatial(self) -> tuple[str, ...]:
+        return tuple(name for name in self.axes if name != TIME)
+
+    def _columns(self, axes: tuple[str, ...]) -> tuple[int, ...]:
+        unknown = [name for name in axes if name not in self.axes]
+        if unknown:
+            raise InputError(f"axis {unknown[0]!r}", f"one of {', '.join(self.axes)}")
+        return tuple(self.axes.index(name) for name in axes)
+
+
+class Jet(LocalDerivatives):
+    """Value and partial derivatives of ``u`` at the points ``x``, computed when they are asked for and kept here.
+
+    Nested reverse mode computes one derivative after another. If it is known from the start what will be asked
+    (`needs`), and u is a `TaylorField`, one forward pass carries exactly that where it takes fewer products than
+    reverse mode: a Laplacian is a single stream. What is asked for beyond `needs` comes from reverse mode.
+    Everything stays differentiable with respect to the parameters of `u`. The jet belongs to one step: nothing is
+    cached outside of it. `JetOperator` finds out the needs of an equation by itself.
+
+    Reverse mode needs what autograd gives: each point's value may depend on that point only.
+
+    Args:
+        u: the function, (*batch, d) to (*batch, c).
+        x: the points, (*batch, d).
+        axes: the names of the d columns; a field brings its own.
+        needs: what will be asked: `asked` of an earlier jet of the same equation. Never changes a result.
+        parameters: unknown numbers of the equation.
+
+    Example:
+        >>> x = torch.tensor([[2.0, 3.0]])
+        >>> jet = Jet(lambda p: p[..., :1] ** 2 * p[..., 1:], x, axes=("x", "y"))
+        >>> jet.d("x", "y").item()
+        4.0
+    """
+
+    def __init__(
+        self,
+        u: Callable[[Tensor], Tensor],
+        x: Float[Tensor, "*batch d"],
+        *,
+        axes: tuple[str, ...] | None = None,
+        needs: frozenset[Request] = frozenset(),
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.axes = _axis_names(u, axes, x.shape[-1])
+        self._u, self.points, self.parameters = u, x, parameters or {}
+        self._asked: set[Request] = set()
+        self._forward = _forward_pass(u, needs, x.shape[-1])
+        self._known: dict[Request, Tensor] = {}
+        self._partials: dict[Partial, Tensor] = {}  # what reverse mode found
+        self._rows: dict[Partial, Tensor] = {}  # the gradients of these, (*batch, c, d)
+
+    @property
+    def asked(self) -> frozenset[Request]:
+        """What this jet has been asked for so far."""
+        return frozenset(self._asked)
+
     def _sum(self, request: Request) -> Tensor:
         self._asked.add(request)
         if self._forward is not None and not self._known:
@@ -152,35 +203,27 @@ class Jet:
         known = self._known[request]
         return known if torch.is_grad_enabled() else known.detach()
 
-    def _spatial(self) -> tuple[str, ...]:
-        return tuple(name for name in self.axes if name != TIME)
-
-    def _columns(self, axes: tuple[str, ...]) -> tuple[int, ...]:
-        unknown = [name for name in axes if name not in self.axes]
-        if unknown:
-            raise InputError(f"axis {unknown[0]!r}", f"one of {', '.join(self.axes)}")
-        return tuple(self.axes.index(name) for name in axes)
-
     def _reverse(self, key: Partial) -> Tensor:
         """A partial derivative by nested reverse mode; mixed ones share passes."""
         if key not in self._partials and not key:
-            self._x = self._x if self._x.requires_grad else self._x.detach().requires_grad_()  # keeps x's own graph
-            self._partials[key] = _checked_values(self._u(self._x), self._x)
+            if not self.points.requires_grad:  # else x's own graph is kept
+                self.points = self.points.detach().requires_grad_()
+            self._partials[key] = _checked_values(self._u(self.points), self.points)
         elif key not in self._partials:
             steps = [(key[:k] + key[k + 1 :], key[k]) for k in range(len(key))]
             parent, column = next((step for step in steps if step[0] in self._rows), steps[-1])
             if parent not in self._rows:
-                self._rows[parent] = _reverse_gradient(self._reverse(parent), self._x)
+                self._rows[parent] = _reverse_gradient(self._reverse(parent), self.points)
             self._partials[key] = self._rows[parent][..., column]
         return self._partials[key]
 
     def _taylor_pass(self, needed: Needed) -> dict[Request, Tensor]:
         assert isinstance(self._u, TaylorField)
-        points = self._x.reshape(-1, self._x.shape[-1])
+        points = self.points.reshape(-1, self.points.shape[-1])
         rows = CHUNK_BYTES // (64 * points.element_size()) if points.device.type == "cpu" else len(points)
         parts = [self._u.forward_taylor(part, needed) for part in points.split(max(1, rows))]
         streams = torch.cat(parts, dim=1)
-        streams = streams.reshape(len(streams), *self._x.shape[:-1], streams.shape[-1])
+        streams = streams.reshape(len(streams), *self.points.shape[:-1], streams.shape[-1])
         requests = [((),), *(((column,),) for column in needed.columns), *needed.forms]
         return dict(zip(requests, streams, strict=True))
 
@@ -196,20 +239,43 @@ class JetOperator:
         equation: a residual, such as ``lambda u: u.d("t") - nu * u.d("x", "x")``.
         axes: the names of the columns of the points; a field brings its own.
         needs: which derivatives the equation asks for, once known.
+        parameters: unknown numbers of the equation.
     """
 
-    equation: Callable[[Jet], Tensor]
+    equation: Callable[[LocalDerivatives], Tensor]
     axes: tuple[str, ...] | None = None
     needs: frozenset[Request] | None = None
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, u: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch d"]) -> Tensor:
         """The residual of u at the points."""
         if self.needs is None:
-            probe = Jet(u, points, axes=self.axes)
+            probe = Jet(u, points, axes=self.axes, parameters=self.parameters)
             with torch.no_grad():
                 self.equation(probe)
             self.needs = probe.asked
-        return self.equation(Jet(u, points, axes=self.axes, needs=self.needs))
+        return self.equation(Jet(u, points, axes=self.axes, needs=self.needs, parameters=self.parameters))
+
+
+@dataclass(frozen=True)
+class Jump:
+    """``D_α u(x + shift) - D_α u(x)``: what vanishes where a function is periodic.
+
+    Attributes:
+        partial: α, as columns of the points; () for the value.
+        shift: (d,).
+        axes: the names of the columns of the points.
+    """
+
+    partial: Partial
+    shift: tuple[float, ...]
+    axes: tuple[str, ...]
+
+    def __call__(self, u: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch d"]) -> Tensor:
+        """The jump at the points."""
+        shift = torch.as_tensor(self.shift, dtype=points.dtype, device=points.device)
+        here, there = (Jet(u, x, axes=self.axes).partial(self.partial) for x in (points, points + shift))
+        return there - here
 
 
 def _forward_pass(u: Callable[[Tensor], Tensor], needs: frozenset[Request], d: int) -> Needed | None:

@@ -1,0 +1,114 @@
+"""What a user may write where an equation or a condition has a number: a number, a function of the coordinates, an unknown.
+
+Convention: points are (n, d), columns in the order of the axes; a function names the coordinates it needs, in any order
+(``lambda x, t: ...``), and gets one array (n,) for each. Its values are (n,) or a number; those of a vector are a tuple or
+an array whose last axis counts the components. Functions are called on numpy arrays: ``numpy.sin`` and its like apply.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+
+Coefficient = float | tuple[Any, ...] | np.ndarray | Callable[..., Any]
+
+STEP = 2e-3  # of the differences, relative to the extent of an axis
+# Central differences of order 8 (Fornberg 1988, table 1): with this step an error near 1e-13 for smooth functions.
+DIFFERENCES = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A number that is to be found: a coefficient of an inverse problem.
+
+    Attributes:
+        name: under which the result reports it.
+        start: a first guess; its sign is kept if `positive`.
+        positive: whether it is known to be positive, so that its logarithm is what is searched for.
+    """
+
+    name: str
+    start: float = 1.0
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.start) or (self.positive and not self.start > 0):
+            raise InputError(
+                f"a start of {self.start} for {self.name!r}", "a positive number" if self.positive else "a number"
+            )
+
+
+def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the coordinates that a function asks for."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def check(what: str, coefficient: Coefficient | Unknown, axes: tuple[str, ...]) -> None:
+    """Refuse what cannot be evaluated.
+
+    Raises:
+        InputError: a number that is not finite, or a function of something that is no axis.
+    """
+    if isinstance(coefficient, Unknown):
+        return
+    if callable(coefficient):
+        unknown = [name for name in arguments_of(coefficient) if name not in axes]
+        if unknown:
+            raise InputError(f"{what} as a function of {unknown[0]!r}", f"a function of {', '.join(axes)}")
+    elif not np.isfinite(np.asarray(coefficient, dtype=np.float64)).all():
+        raise InputError(f"{what} = {coefficient}", "finite numbers")
+
+
+def values(what: str, coefficient: Coefficient, points: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
+    """A coefficient at points (n, d): (n, *components).
+
+    Raises:
+        InputError: if a function fails, gives values of another shape, or values that are not finite.
+    """
+    n = len(points)
+    if not callable(coefficient):
+        number = np.asarray(coefficient, dtype=np.float64)
+        return np.broadcast_to(number, (n, *number.shape))
+    columns = [points[:, axes.index(name)] for name in arguments_of(coefficient)]
+    found = coefficient(*columns)
+    parts = [np.asarray(part, dtype=np.float64) for part in found] if isinstance(found, tuple) else None
+    made = (
+        np.stack([np.broadcast_to(p, (n,)) for p in parts], axis=-1) if parts else np.asarray(found, dtype=np.float64)
+    )
+    made = np.broadcast_to(made, (n,)) if made.ndim == 0 else made
+    if made.shape[:1] != (n,):
+        raise InputError(f"{what}: values of shape {made.shape} at {n} points", f"({n},), or a tuple of such arrays")
+    bad = np.flatnonzero(~np.isfinite(made.reshape(n, -1)).all(axis=1))
+    if len(bad):
+        place = ", ".join(f"{name} = {value:.4g}" for name, value in zip(axes, points[bad[0]], strict=True))
+        raise InputError(f"{what}: NaN or infinite at {place}", "finite values everywhere in the domain")
+    return made
+
+
+def gradient(
+    what: str, coefficient: Coefficient, points: np.ndarray, axes: tuple[str, ...], along: tuple[str, ...],
+    extent: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Derivatives of a coefficient along some axes, (n, *components, len(along)), by central differences of order 8.
+
+    The coefficient is evaluated up to 0.8 % of the domain's extent away from the points, hence also just outside of it.
+    """
+    value = values(what, coefficient, points, axes)
+    parts = []
+    for name in along:
+        column = axes.index(name)
+        if not callable(coefficient) or name not in arguments_of(coefficient):
+            parts.append(np.zeros_like(value))
+            continue
+        h, total = STEP * extent[column], np.zeros(value.shape)
+        for steps, weight in DIFFERENCES:
+            shift = np.zeros(points.shape[1])
+            shift[column] = steps * h
+            ahead, behind = (values(what, coefficient, points + sign * shift, axes) for sign in (1, -1))
+            total += weight * (ahead - behind)
+        parts.append(total / h)
+    return np.stack(parts, axis=-1)

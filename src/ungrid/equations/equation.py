@@ -1,0 +1,242 @@
+"""Equations as data: the strong form, and for those of second order the structure that a weak form needs.
+
+Convention: an equation is ``residual(u) = 0`` for a jet u, the value and the partial derivatives of the unknown at points
+(`ungrid.operators.Jet`, or anything that answers like it); residuals are (n, equations). The axis called t is time, all
+others are space. Nothing here imports torch: a jet turns the coefficients into its own kind of array.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid.equations import coefficients
+from ungrid.equations.coefficients import Coefficient, Unknown
+
+TIME = "t"
+
+
+class JetLike(Protocol):
+    """What an equation asks of a jet."""
+
+    axes: tuple[str, ...]
+
+    @property
+    def value(self) -> Any: ...
+
+    def d(self, *axes: str) -> Any: ...
+
+    def evaluate(self, function: Callable[[np.ndarray], np.ndarray]) -> Any:
+        """A function of the points (n, d) -> (n, k) as values (n, k) of the jet's kind."""
+
+    def parameter(self, name: str) -> Any:
+        """The present value of an unknown number."""
+
+
+class Equation(ABC):
+    """A differential equation for the functions called `out_names`."""
+
+    out_names: tuple[str, ...]
+
+    @abstractmethod
+    def residual(self, u: JetLike) -> Any:
+        """What must vanish at every point of the domain: (n, equations)."""
+
+    @abstractmethod
+    def check(self, axes: tuple[str, ...]) -> None:
+        """Raise an InputError if the equation cannot hold on a domain with these axes."""
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """The numbers that are to be found with the solution."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Strong(Equation):
+    """An equation that is only known by its strong form.
+
+    Attributes:
+        function: of a jet, such as ``lambda u: u.d("t") - nu * u.d("x", "x")``; (n, equations).
+        out_names: the unknown functions; component k of the jet's value is the k-th.
+        parameters: unknown numbers, which the function gets by ``u.parameter(name)``.
+    """
+
+    function: Callable[[Any], Any]
+    out_names: tuple[str, ...] = ("u",)
+    parameters: tuple[Unknown, ...] = ()
+
+    def residual(self, u: JetLike) -> Any:
+        return self.function(u)
+
+    def check(self, axes: tuple[str, ...]) -> None:
+        """Nothing is known of it before it is evaluated."""
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        return self.parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOrder(Equation):
+    """``inertia u_tt + damping u_t - ∇·(diffusion ∇u) + velocity·∇u + reaction u + nonlinearity(u) = source``.
+
+    Every coefficient is a number, a function of named coordinates, or an `Unknown`. Gradient and divergence are spatial.
+
+    Attributes:
+        diffusion: a number for each point, or a symmetric matrix (d, d) of numbers.
+        velocity: one number for each spatial axis; a single 0 for none.
+        reaction, source, damping, inertia: a number for each point.
+        nonlinearity: a function of the jet that is added, such as ``lambda u: u.value**3``; None for a linear equation.
+        out_names: the name of the unknown function.
+    """
+
+    diffusion: Coefficient | Unknown = 1.0
+    velocity: Coefficient = 0.0
+    reaction: Coefficient | Unknown = 0.0
+    source: Coefficient = 0.0
+    damping: Coefficient | Unknown = 0.0
+    inertia: Coefficient | Unknown = 0.0
+    nonlinearity: Callable[[Any], Any] | None = None
+    out_names: tuple[str, ...] = ("u",)
+
+    def check(self, axes: tuple[str, ...]) -> None:
+        for name in ("diffusion", "velocity", "reaction", "source", "damping", "inertia"):
+            coefficients.check(f"the {name}", getattr(self, name), axes)
+        changes = not (is_zero(self.damping) and is_zero(self.inertia))
+        if changes and TIME not in axes:
+            raise InputError(
+                f"an equation with derivatives in time over the axes {', '.join(axes)}", "an axis t",
+                "multiply the domain by Time(0, ...)",
+            )  # fmt: skip
+        if TIME in axes and not changes:
+            raise InputError(
+                "a domain with time for an equation without derivatives in time", "a damping or an inertia"
+            )
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        given = (self.diffusion, self.reaction, self.damping, self.inertia)
+        return tuple(c for c in given if isinstance(c, Unknown))
+
+    @property
+    def is_linear(self) -> bool:
+        return self.nonlinearity is None
+
+    def residual(self, u: JetLike) -> Any:
+        space = tuple(name for name in u.axes if name != TIME)
+        total: Any = 0.0 if is_zero(self.diffusion) else -self._diffused(u, space)
+        if not is_zero(self.velocity):
+            rates = self.velocity_at(u, space)
+            total = sum((rates[:, k : k + 1] * u.d(name) for k, name in enumerate(space)), start=total)
+        for name, order in (("damping", 1), ("inertia", 2)):
+            if not is_zero(getattr(self, name)):
+                total = total + self.number(u, name) * u.d(*[TIME] * order)
+        if not is_zero(self.reaction):
+            total = total + self.number(u, "reaction") * u.value
+        if self.nonlinearity is not None:
+            total = total + self.nonlinearity(u)
+        return total if is_zero(self.source) else total - self.number(u, "source")
+
+    def number(self, u: JetLike, name: str) -> Any:
+        """A scalar coefficient at the points of the jet: a float where it is constant, else (n, 1)."""
+        given = getattr(self, name)
+        if isinstance(given, Unknown):
+            return u.parameter(given.name)
+        if not callable(given):
+            return float(given)
+        return u.evaluate(lambda points: coefficients.values(f"the {name}", given, points, u.axes).reshape(-1, 1))
+
+    def velocity_at(self, u: JetLike, space: tuple[str, ...]) -> Any:
+        """The velocity (n, number of spatial axes)."""
+
+        def at(points: np.ndarray) -> np.ndarray:
+            found = coefficients.values("the velocity", self.velocity, points, u.axes)
+            return np.broadcast_to(found.reshape(len(points), -1), (len(points), len(space)))
+
+        return u.evaluate(at)
+
+    def _diffused(self, u: JetLike, space: tuple[str, ...]) -> Any:
+        """``∇·(A ∇u) = A : ∇∇u + (∇·A)·∇u``."""
+        given = self.diffusion
+        if isinstance(given, Unknown) or not (callable(given) or np.ndim(given)):
+            factor = self.number(u, "diffusion")
+            return factor * sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
+        matrix, divergence = self._diffusion_at(u, space)
+        total = 0.0
+        for i, one in enumerate(space):
+            total = total + divergence[:, i : i + 1] * u.d(one)
+            for j, other in enumerate(space):
+                total = total + matrix[:, i * len(space) + j][:, None] * u.d(one, other)
+        return total
+
+    def _diffusion_at(self, u: JetLike, space: tuple[str, ...]) -> tuple[Any, Any]:
+        """A as rows (n, d * d), and ∇·A (n, d)."""
+        d = len(space)
+        given: Any = self.diffusion
+
+        def matrix(points: np.ndarray) -> np.ndarray:
+            found = coefficients.values("the diffusion", given, points, u.axes)
+            full = found.reshape(-1, d, d) if found.ndim == 3 else found.reshape(-1, 1, 1) * np.eye(d)
+            return full.reshape(len(points), d * d)
+
+        def divergence(points: np.ndarray) -> np.ndarray:
+            extent = np.maximum(np.ptp(points, axis=0), 1e-3)
+            rates = coefficients.gradient("the diffusion", given, points, u.axes, space, extent)
+            if rates.ndim == 4:
+                return np.asarray(np.einsum("nijj->ni", rates))
+            return np.asarray(rates.reshape(len(points), d))
+
+        return u.evaluate(matrix), u.evaluate(divergence)
+
+
+def is_zero(coefficient: Coefficient | Unknown) -> bool:
+    """Whether a coefficient is the number 0."""
+    return not callable(coefficient) and not isinstance(coefficient, Unknown) and not np.any(np.asarray(coefficient))
+
+
+def Poisson(
+    source: Coefficient = 0.0, *, diffusion: Coefficient | Unknown = 1.0, reaction: Coefficient = 0.0
+) -> SecondOrder:
+    """``-∇·(diffusion ∇u) + reaction u = source``."""
+    return SecondOrder(diffusion=diffusion, reaction=reaction, source=source)
+
+
+def Helmholtz(wavenumber: float, source: Coefficient = 0.0) -> SecondOrder:
+    """``-Δu - wavenumber² u = source``."""
+    return SecondOrder(reaction=-(wavenumber**2), source=source)
+
+
+def Heat(
+    diffusivity: Coefficient | Unknown = 1.0, source: Coefficient = 0.0, *, reaction: Coefficient = 0.0
+) -> SecondOrder:
+    """``u_t - ∇·(diffusivity ∇u) + reaction u = source``."""
+    return SecondOrder(damping=1.0, diffusion=diffusivity, source=source, reaction=reaction)
+
+
+def Wave(speed: float = 1.0, source: Coefficient = 0.0) -> SecondOrder:
+    """``u_tt - speed² Δu = source``."""
+    return SecondOrder(inertia=1.0, diffusion=speed**2, source=source)
+
+
+def Advection(velocity: Coefficient, *, diffusivity: Coefficient = 0.0, source: Coefficient = 0.0) -> SecondOrder:
+    """``u_t + velocity·∇u - ∇·(diffusivity ∇u) = source``."""
+    return SecondOrder(damping=1.0, velocity=velocity, diffusion=diffusivity, source=source)
+
+
+def Burgers(viscosity: float) -> SecondOrder:
+    """``u_t + u u_x = viscosity u_xx``."""
+    return SecondOrder(damping=1.0, diffusion=viscosity, nonlinearity=lambda u: u.value * u.d("x"))
+
+
+def AllenCahn(diffusion: float, rate: float) -> SecondOrder:
+    """``u_t = diffusion Δu + rate (u - u³)`` (Allen and Cahn 1979)."""
+    return SecondOrder(damping=1.0, diffusion=diffusion, reaction=-rate, nonlinearity=lambda u: rate * u.value**3)
+
+
+def KdV(dispersion: float) -> Strong:
+    """``u_t + u u_x + dispersion u_xxx = 0`` (Korteweg and de Vries 1895)."""
+    return Strong(lambda u: u.d("t") + u.value * u.d("x") + dispersion * u.d("x", "x", "x"))

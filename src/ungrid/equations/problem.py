@@ -1,0 +1,188 @@
+"""A problem: a domain, an equation on it, and the conditions that make the solution unique."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid.domains import Domain
+from ungrid.equations.coefficients import Unknown, values
+from ungrid.equations.conditions import INITIAL, Condition, Dirichlet, Initial, Measured, Periodic
+from ungrid.equations.equation import TIME, Equation, SecondOrder, Strong, is_zero
+
+FINAL = "final"
+TRIED = 64  # points at which coefficients are tried out
+AGREE = 1e-6  # relative: what two conditions may differ by where they meet, for rounding
+
+AnyCondition = Condition | Periodic | Measured
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """``equation`` on ``domain`` under ``conditions``.
+
+    Args:
+        domain: a region, or a region times `Time`.
+        equation: an `Equation`, or its residual as a function of a jet.
+        conditions: at least one.
+        name: for tables and files.
+
+    Raises:
+        InputError: if a coefficient is no function of the domain's axes or is NaN somewhere, a part of the boundary is
+            unknown or named by two conditions for one component, a lateral part of the boundary of a known equation has
+            no condition, or a problem in time has no initial one.
+    """
+
+    domain: Any
+    equation: Equation
+    conditions: tuple[AnyCondition, ...]
+    name: str
+
+    def __init__(self, domain: Any, equation: Any, conditions: Any = (), *, name: str = "problem") -> None:
+        if callable(equation) and not isinstance(equation, Equation):
+            equation = Strong(equation)
+        if not isinstance(equation, Equation) or not isinstance(domain, Domain):
+            raise InputError(
+                f"a problem of a {type(domain).__name__} and a {type(equation).__name__}", "a domain and an equation"
+            )
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "equation", equation)
+        object.__setattr__(self, "conditions", tuple(conditions))
+        object.__setattr__(self, "name", name)
+        self._check()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the coordinates, in column order."""
+        return tuple(axis.name for axis in self.domain.axes)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the problem has time."""
+        return TIME in self.axes
+
+    @property
+    def lateral(self) -> tuple[str, ...]:
+        """The parts of the boundary of space, without the start and the end of time."""
+        return tuple(name for name in self.domain.parts if name not in (INITIAL, FINAL))
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """The numbers to be found, of the equation and of the conditions, each once."""
+        found = [*self.equation.unknowns]
+        found += [unknown for c in self.conditions if isinstance(c, Condition) for unknown in c.unknowns]
+        return tuple({unknown.name: unknown for unknown in found}.values())
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """The measurements among the conditions."""
+        return tuple(c for c in self.conditions if isinstance(c, Measured))
+
+    @property
+    def periodic(self) -> tuple[Periodic, ...]:
+        """The periodic axes among the conditions."""
+        return tuple(c for c in self.conditions if isinstance(c, Periodic))
+
+    def boundary_conditions(self) -> list[tuple[Condition, tuple[str, ...]]]:
+        """Every condition on the boundary and at the start, with the names of its parts."""
+        return [(c, self.parts_of(c)) for c in self.conditions if isinstance(c, Condition)]
+
+    def parts_of(self, condition: Condition) -> tuple[str, ...]:
+        """The names of a condition's parts; those that no other one names, if it names none."""
+        if condition.names is not None:
+            return condition.names
+        named = {
+            name
+            for other in self.conditions
+            if isinstance(other, Condition) and other.component == condition.component
+            for name in other.names or ()
+        } | {name for p in self.periodic for name in self.ends(p)}
+        return tuple(name for name in self.lateral if name not in named)
+
+    def ends(self, periodic: Periodic) -> tuple[str, str]:
+        """The two parts that a periodic axis joins."""
+        return f"{periodic.axis}_low", f"{periodic.axis}_high"
+
+    def _check(self) -> None:
+        if not self.conditions:
+            raise InputError("a problem without conditions", "at least one, such as Dirichlet(0.0)")
+        self.equation.check(self.axes)
+        for condition in self.conditions:
+            if not isinstance(condition, AnyCondition):
+                raise InputError(f"a condition of type {type(condition).__name__}", "Dirichlet, Neumann, Robin, ...")
+            condition.check(self.axes)
+        self._check_parts()
+        self._check_complete()
+        self._try_out()
+
+    def _check_parts(self) -> None:
+        seen: dict[tuple[str, int], Condition] = {}
+        for condition, parts in self.boundary_conditions():
+            for part in parts:
+                if part not in self.domain.parts:
+                    raise InputError(
+                        f"{condition.label}: no part {part!r} of the boundary", f"one of {', '.join(self.domain.parts)}"
+                    )
+                other = seen.setdefault((part, condition.component), condition)
+                if other is not condition:
+                    raise InputError(
+                        f"{other.label} and {condition.label}, both for {self.equation.out_names[condition.component]}",
+                        f"one condition on {part}",
+                    )
+        for periodic in self.periodic:
+            missing = [name for name in self.ends(periodic) if name not in self.domain.parts]
+            if missing:
+                raise InputError(f"{periodic.label}: the boundary has no part {missing[0]!r}", "a box or an interval")
+
+    def _check_complete(self) -> None:
+        """A known equation needs a condition on every lateral part where it has second derivatives, and a start."""
+        if not isinstance(self.equation, SecondOrder):
+            return
+        covered = {part for _, parts in self.boundary_conditions() for part in parts}
+        covered |= {name for periodic in self.periodic for name in self.ends(periodic)}
+        bare = [name for name in self.lateral if name not in covered]
+        if bare and not is_zero(self.equation.diffusion) and not self.measured:
+            raise InputError(f"no condition on the part {bare[0]!r}", "one on every part of the boundary")
+        if not self.changes:
+            return
+        starts = [c for c in self.conditions if isinstance(c, Initial)]
+        if not starts and not self.measured:
+            raise InputError("a problem in time without an initial condition", "Initial(value)")
+        if starts and not is_zero(self.equation.inertia) and starts[0].rate is None:
+            raise InputError("a second derivative in time and no initial rate", "Initial(value, rate=...)")
+
+    def _try_out(self) -> None:
+        """Evaluate coefficients and boundary values at a few points, so that a NaN is named before work begins."""
+        rng = np.random.default_rng(0)
+        if isinstance(self.equation, SecondOrder):
+            inside = self.domain.sample(TRIED, rng)
+            for name in ("diffusion", "velocity", "reaction", "source", "damping", "inertia"):
+                given = getattr(self.equation, name)
+                if not isinstance(given, Unknown):
+                    values(f"the {name}", given, inside, self.axes)
+        for condition, parts in self.boundary_conditions():
+            for part in parts:
+                at = self.domain.sample_boundary(TRIED, rng, part=part)[0]
+                values(f"the value of {condition.label}", condition.value, at, self.axes)
+        self._check_corners()
+
+    def _check_corners(self) -> None:
+        """The start and the sides must agree where they meet, if both prescribe the value."""
+        starts = [c for c in self.conditions if isinstance(c, Initial)]
+        if not starts:
+            return
+        rng = np.random.default_rng(1)
+        for condition, parts in self.boundary_conditions():
+            if not isinstance(condition, Dirichlet) or condition.component != starts[0].component:
+                continue
+            for part in parts:
+                at = self.domain.sample_boundary(TRIED, rng, part=part)[0].copy()
+                at[:, self.axes.index(TIME)] = self.domain.low[self.axes.index(TIME)]
+                both = [values(c.label, c.value, at, self.axes) for c in (condition, starts[0])]
+                gap, size = np.abs(both[0] - both[1]).max(), max(1.0, float(np.abs(both[1]).max()))
+                if gap > AGREE * size and condition.hard and starts[0].hard:
+                    raise InputError(
+                        f"{condition.label} and the initial value differ by {gap:.3g} where they meet",
+                        "values that agree", "or hard=False for one of them",
+                    )  # fmt: skip

@@ -1,0 +1,290 @@
+"""Gauss-Newton on the output layer: a field that is linear in its weights, a basis fixed, equations by collocation.
+
+Every equation at every point is a row of a linear system for the change of the weights (`operators.linearise`); a linear
+equation takes one solve, a nonlinear one a few. The system is solved as it is, by an orthogonal factorisation: its condition
+number is near 1 / rounding by design, so that normal equations would lose everything.
+
+Convention: rows are scaled to a largest entry of 1 and multiplied by the square root of their term's weight. The unknowns
+are the weights (features, components) in row-major order, and then the unknown numbers of the equations; a positive unknown
+is searched for by its logarithm.
+
+Sources: Dwivedi and Srinivasan 2020 (PIELM); Dong and Li 2021, *Local extreme learning machines* (Newton on the output
+layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5 (rank-deficient least squares).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ungrid._base.errors import InputError
+from ungrid.fields import NeuralField
+from ungrid.fields.neural import unit_scale
+from ungrid.networks import Linear
+from ungrid.objectives import Term
+from ungrid.operators.jet import JetOperator, Jump, Partial
+from ungrid.operators.linearise import GivenDerivatives, linearise
+from ungrid.sampling import AllPoints
+
+RCOND = 1e-15  # singular directions below it are left out
+SHORTEST = 2.0**-8  # of a damped step
+CHUNK = 1 << 13  # rows whose features are computed at once
+
+
+class Basis(Protocol):
+    """An encoding that knows the derivatives of its features."""
+
+    out_features: int
+
+    def partials(self, x: Tensor, orders: Sequence[tuple[int, ...]]) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputLayer:
+    """Newton steps on the output layer.
+
+    Attributes:
+        steps: at most.
+        tolerance: a relative change of the residual below which the iteration ends.
+        rcond: relative size of the singular values that count as zero.
+    """
+
+    steps: int = 30
+    tolerance: float = 1e-10
+    rcond: float = RCOND
+
+
+@dataclass
+class Rows:
+    """One term on one basis: its features and their derivatives at its points."""
+
+    term: Term
+    points: Tensor
+    target: Tensor | None
+    weight: Tensor | None
+    partials: dict[Partial, Tensor]
+
+    def residual_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> "System":
+        """The rows of the system, and the residual, at some weights."""
+        operator = self.term.operator
+        if isinstance(operator, Jump):
+            derivative = self.partials[operator.partial]
+            return System(_columns(derivative[:, None, :, None], weights.shape[1]), derivative @ weights, {})
+        assert isinstance(operator, JetOperator)
+        found = linearise(
+            operator.equation, self.points, axes, lambda partial: self.partials[partial] @ weights, parameters
+        )
+        matrix: Tensor | float = 0.0
+        for partial, rate in found.by_partial.items():  # rate (n, e, c), features (n, m)
+            matrix = matrix + rate[:, :, None, :] * self.partials[partial][:, None, :, None]
+        target = self.target if self.target is not None else 0.0
+        if isinstance(matrix, float):
+            raise InputError(f"the term {self.term.name!r} does not contain the unknown", "an equation for it")
+        return System(matrix.flatten(2), found.residual - target, found.by_parameter)
+
+
+@dataclass
+class System:
+    """Rows (n, e, m * c), the residual (n, e), and its derivatives by unknown numbers (n, e) each."""
+
+    matrix: Tensor
+    residual: Tensor
+    by_parameter: dict[str, Tensor]
+
+
+def _columns(matrix: Tensor, components: int) -> Tensor:
+    """A Jump's rows (n, 1, m, 1) for every component: (n, c, m * c)."""
+    eye = torch.eye(components, dtype=matrix.dtype)
+    return (matrix * eye[None, :, None, :]).flatten(2)
+
+
+@dataclass
+class Found:
+    """Where an iteration ended.
+
+    Attributes:
+        residuals: root mean square of the scaled residual before every step and at the end.
+        parameters: the unknown numbers.
+        linear: whether the system did not depend on the weights.
+        system: the last scaled matrix with the columns of the unknown numbers, for their covariance.
+    """
+
+    residuals: list[float] = field(default_factory=list)
+    parameters: dict[str, float] = field(default_factory=dict)
+    linear: bool = False
+    covariance: dict[str, float] = field(default_factory=dict)
+
+
+def solve_output_layer(
+    u: NeuralField,
+    terms: list[Term],
+    solver: OutputLayer,
+    *,
+    unknowns: Mapping[str, tuple[float, bool]] | None = None,
+) -> Found:
+    """Minimise the sum of the terms over the output layer of `u`, in place.
+
+    Args:
+        u: a field whose encoding knows its partial derivatives and whose network is `Linear`, in double precision.
+        terms: their points are `AllPoints`, their operators `JetOperator` or `Jump`.
+        solver: limits.
+        unknowns: numbers that are found too: name -> (start, positive).
+
+    Returns:
+        How it went; the weights of `u` are changed.
+
+    Raises:
+        InputError: if the field or a term is of another kind, or the system is not finite.
+    """
+    if not isinstance(u.network, Linear) or not hasattr(u.encoding, "partials"):
+        raise InputError(f"a {type(u.network).__name__} on a {type(u.encoding).__name__}", "Linear on a basis")
+    axes = tuple(axis.name for axis in u.domain.axes)
+    rows = [prepared(u, term, axes, unknowns or {}) for term in terms]
+    state = _State(rows, axes, u.network.weight.detach().clone(), dict(unknowns or {}))
+    found = state.iterate(solver)
+    with torch.no_grad():
+        u.network.weight.copy_(state.weights)
+    return found
+
+
+class _State:
+    """The weights and unknown numbers on their way."""
+
+    def __init__(
+        self, rows: list[Rows], axes: tuple[str, ...], weights: Tensor, unknowns: dict[str, tuple[float, bool]]
+    ) -> None:
+        self.rows, self.axes, self.weights = rows, axes, weights
+        self.positive = {name: positive for name, (_, positive) in unknowns.items()}
+        self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
+
+    def values(self) -> dict[str, Tensor]:
+        """The unknown numbers themselves."""
+        kind = self.weights.dtype
+        return {
+            name: torch.tensor(math.exp(number) if self.positive[name] else number, dtype=kind)
+            for name, number in self.numbers.items()
+        }
+
+    def system(self) -> tuple[Tensor, Tensor]:
+        """The scaled matrix (rows, unknowns) and right-hand side."""
+        matrices, rights, values = [], [], self.values()
+        for block in self.rows:
+            part = block.residual_of(self.axes, self.weights, values)
+            extra = [
+                part.by_parameter.get(name, torch.zeros_like(part.residual)) * (value if self.positive[name] else 1.0)
+                for name, value in values.items()
+            ]
+            matrix = torch.cat([part.matrix, *[e[:, :, None] for e in extra]], dim=2) if extra else part.matrix
+            scale = part.matrix.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+            if block.weight is not None:  # measured values: rows in standard errors, not in sizes
+                scale = torch.ones_like(scale) / block.weight.sqrt().reshape(-1, 1, 1)
+            factor = math.sqrt(block.term.weight) / scale
+            matrices.append((matrix * factor).flatten(0, 1))
+            rights.append((-part.residual[..., None] * factor).flatten())
+        return torch.cat(matrices), torch.cat(rights)
+
+    def iterate(self, solver: OutputLayer) -> Found:
+        found, before = Found(), None
+        matrix, right = self.system()
+        for _ in range(solver.steps):
+            if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
+                raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
+            size = _rms(right)
+            found.residuals.append(size)
+            step = least_squares(matrix, right, solver.rcond)
+            before = matrix
+            matrix, right, taken = self._damped(step, size)
+            found.linear = len(found.residuals) == 1 and torch.allclose(before, matrix, rtol=1e-12, atol=1e-14)
+            after = _rms(right)
+            if found.linear or taken == 0 or abs(size - after) <= solver.tolerance * size:
+                break
+        found.residuals.append(_rms(right))
+        found.parameters = {name: float(value) for name, value in self.values().items()}
+        found.covariance = self._deviations(matrix, right)
+        return found
+
+    def _damped(self, step: Tensor, size: float) -> tuple[Tensor, Tensor, float]:
+        """The longest of the halved steps that makes the residual smaller; none of them leaves everything as it was."""
+        start, numbers, length = self.weights, dict(self.numbers), 1.0
+        while length >= SHORTEST:
+            count = start.numel()
+            self.weights = start + length * step[:count].reshape(start.shape)
+            self.numbers = {
+                name: number + length * float(step[count + k]) for k, (name, number) in enumerate(numbers.items())
+            }
+            matrix, right = self.system()
+            if _rms(right) < size or not math.isfinite(size):
+                return matrix, right, length
+            length /= 2
+        self.weights, self.numbers = start, numbers
+        return *self.system(), 0.0
+
+    def _deviations(self, matrix: Tensor, right: Tensor) -> dict[str, float]:
+        """Standard errors of the unknown numbers, with the weights of the field projected out."""
+        if not self.numbers:
+            return {}
+        k = len(self.numbers)
+        basis, own = matrix[:, :-k], matrix[:, -k:]
+        own = own - basis @ least_squares(basis, own, RCOND)
+        noise = float(right.square().sum()) / max(1, len(right))
+        inverse = torch.linalg.pinv(own.T @ own) * noise
+        values = self.values()
+        return {
+            name: float(inverse[i, i].clamp(min=0).sqrt()) * (float(values[name]) if self.positive[name] else 1.0)
+            for i, name in enumerate(self.numbers)
+        }
+
+
+def least_squares(matrix: Tensor, right: Tensor, rcond: float) -> Tensor:
+    """The solution of a least-squares problem by a QR factorisation with column pivoting (LAPACK's gelsy)."""
+    columns = right if right.ndim == 2 else right[:, None]
+    found = torch.linalg.lstsq(matrix, columns, rcond=rcond, driver="gelsy").solution
+    return found if right.ndim == 2 else found[:, 0]
+
+
+def prepared(u: NeuralField, term: Term, axes: tuple[str, ...], unknowns: Mapping[str, tuple[float, bool]]) -> Rows:
+    """A term with the features that it needs at its points."""
+    if not isinstance(term.points, AllPoints):
+        raise InputError(f"points of the kind {type(term.points).__name__}", "AllPoints")
+    points, target, weight = term.points.batch
+    operator = term.operator
+    if isinstance(operator, Jump):
+        shift = torch.as_tensor(operator.shift, dtype=points.dtype)
+        here, there = (user_partials(u, x, [operator.partial]) for x in (points, points + shift))
+        partials = {operator.partial: there[operator.partial] - here[operator.partial]}
+        return Rows(term, points, None, weight, partials)
+    if not isinstance(operator, JetOperator):
+        raise InputError(f"the operator of the term {term.name!r}", "a JetOperator or a Jump")
+    needed = requested(operator.equation, points[:1], axes, len(u.out_names), unknowns)
+    return Rows(term, points, target, weight, user_partials(u, points, needed))
+
+
+def requested(
+    equation: object, point: Tensor, axes: tuple[str, ...], components: int, unknowns: Mapping[str, tuple[float, bool]]
+) -> list[Partial]:
+    """The partial derivatives that an equation asks for."""
+    parameters = {name: torch.tensor(start, dtype=point.dtype) for name, (start, _) in unknowns.items()}
+    jet = GivenDerivatives(point, axes, lambda _: torch.ones(len(point), components, dtype=point.dtype), parameters)
+    with torch.enable_grad():
+        equation(jet)  # type: ignore[operator]
+    return list(jet.variables)
+
+
+def user_partials(u: NeuralField, x: Tensor, partials: Sequence[Partial]) -> dict[Partial, Tensor]:
+    """Derivatives of the features in the user's coordinates, times the field's value scale: (n, m) each."""
+    if len(set(u.value_scale)) > 1 or any(u.value_offset):
+        raise InputError("a field with different value scales or an offset", "one scale and no offset")
+    d, scale = x.shape[1], unit_scale(u.domain)
+    orders = [tuple(partial.count(k) for k in range(d)) for partial in partials]
+    encoding: Basis = u.encoding  # type: ignore[assignment]
+    parts = [encoding.partials(u.unit(part), orders) for part in x.split(CHUNK)]
+    stacked = torch.cat(parts, dim=1)
+    factors = [u.value_scale[0] / math.prod(s**n for s, n in zip(scale, order, strict=True)) for order in orders]
+    return {partial: stacked[k] * factors[k] for k, partial in enumerate(partials)}
+
+
+def _rms(right: Tensor) -> float:
+    return float(right.square().mean().sqrt())
