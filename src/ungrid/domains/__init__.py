@@ -1,7 +1,34 @@
 """Geometry as data: frozen, with named axes, without torch."""
 
-from ungrid.domains.box import Axis as Axis
+from ungrid.domains.bodies import Rule as Rule
 from ungrid.domains.box import Box as Box
-from ungrid.domains.box import Domain as Domain
+from ungrid.domains.csg import Difference as Difference
+from ungrid.domains.csg import Intersection as Intersection
+from ungrid.domains.csg import Union as Union
+from ungrid.domains.curves import Arc as Arc
+from ungrid.domains.curves import Curve as Curve
+from ungrid.domains.curves import Segment as Segment
+from ungrid.domains.domain import Axis as Axis
+from ungrid.domains.domain import Domain as Domain
 from ungrid.domains.grid import RegularGrid as RegularGrid
 from ungrid.domains.mesh import TriangleMesh as TriangleMesh
+from ungrid.domains.named import Named as Named
+from ungrid.domains.outline import Corner as Corner
+from ungrid.domains.outline import Outline as Outline
+from ungrid.domains.pieces import BoundaryRule as BoundaryRule
+from ungrid.domains.pieces import Piece as Piece
+from ungrid.domains.pieces import Point as Point
+from ungrid.domains.region import BoundarySample as BoundarySample
+from ungrid.domains.region import Region as Region
+from ungrid.domains.shapes import Ball as Ball
+from ungrid.domains.shapes import Ellipse as Ellipse
+from ungrid.domains.shapes import Interval as Interval
+from ungrid.domains.shapes import Outlined as Outlined
+from ungrid.domains.shapes import Polygon as Polygon
+from ungrid.domains.spacetime import SpaceTime as SpaceTime
+from ungrid.domains.spacetime import Time as Time
+from ungrid.domains.surfaces import Facet as Facet
+from ungrid.domains.surfaces import Sheet as Sheet
+from ungrid.domains.surfaces import SpherePatch as SpherePatch
+from ungrid.domains.surfaces import Surface as Surface
+from ungrid.domains.surfaces import Trimmed as Trimmed

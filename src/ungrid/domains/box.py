@@ -1,76 +1,26 @@
 """Boxes with named axes.
 
 Convention: points are arrays of shape ``(*batch, d)``, columns in the order of ``domain.axes``, in the user's units.
+The boundary parts of a box in one to three dimensions are ``x_low``, ``x_high``, ``y_low``, ..., after its axes.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ungrid._base.errors import InputError
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One coordinate: its name, the interval ``[low, high]`` and its unit (empty: dimensionless)."""
-
-    name: str
-    low: float
-    high: float
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise InputError(f"axis {self.name!r} from {self.low} to {self.high}", "finite bounds with low < high")
-
-    @property
-    def length(self) -> float:
-        return self.high - self.low
-
-
-class Domain(ABC):
-    """A region of space, of space-time or of signal coordinates."""
-
-    @property
-    @abstractmethod
-    def axes(self) -> tuple[Axis, ...]:
-        """The axes of the bounding box, in column order."""
-
-    @abstractmethod
-    def contains(self, points: np.ndarray) -> np.ndarray:
-        """Which of the points ``(*batch, d)`` lie in the closed region: booleans ``(*batch,)``."""
-
-    @property
-    def dim(self) -> int:
-        return len(self.axes)
-
-    @property
-    def box(self) -> "Box":
-        return Box(*self.axes)
-
-    @property
-    def low(self) -> np.ndarray:
-        return np.array([axis.low for axis in self.axes])
-
-    @property
-    def high(self) -> np.ndarray:
-        return np.array([axis.high for axis in self.axes])
-
-    def axis_index(self, name: str) -> int:
-        """The column of the axis called `name`.
-
-        Raises:
-            InputError: if there is no such axis.
-        """
-        names = [axis.name for axis in self.axes]
-        if name not in names:
-            raise InputError(f"axis {name!r}", f"one of {', '.join(names)}")
-        return names.index(name)
+from ungrid.domains.bodies import Body, BoxBody
+from ungrid.domains.curves import Segment
+from ungrid.domains.domain import Axis as Axis
+from ungrid.domains.domain import Domain as Domain
+from ungrid.domains.pieces import Piece, Point
+from ungrid.domains.region import Region
+from ungrid.domains.surfaces import Facet
 
 
 @dataclass(frozen=True, init=False)
-class Box(Domain):
+class Box(Region):
     """The product of intervals: ``Box(x=(0, 1), y=(0, 2))``, or from `Axis` objects where units matter."""
 
     _axes: tuple[Axis, ...]
@@ -90,3 +40,42 @@ class Box(Domain):
     def contains(self, points: np.ndarray) -> np.ndarray:
         points = np.asarray(points)
         return np.asarray(((points >= self.low) & (points <= self.high)).all(axis=-1))
+
+    @cached_property
+    def body(self) -> Body:
+        return BoxBody(self.low, self.high)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The faces: low and high for each axis.
+
+        Raises:
+            InputError: for a box of more than three axes, whose boundary is not described.
+        """
+        if self.dim == 1:
+            (axis,) = self.axes
+            return Point(axis.low, -1.0, f"{axis.name}_low"), Point(axis.high, 1.0, f"{axis.name}_high")
+        if self.dim == 2:
+            return self._edges()
+        if self.dim == 3:
+            return tuple(self._face(axis, top) for axis in range(3) for top in (False, True))
+        raise InputError(f"the boundary of a box of {self.dim} axes", "one to three axes")
+
+    def _edges(self) -> tuple[Segment, ...]:
+        (x, y), (x0, y0), (x1, y1) = (axis.name for axis in self.axes), self.low.tolist(), self.high.tolist()
+        return (
+            Segment((x0, y1), (x0, y0), f"{x}_low"),
+            Segment((x1, y0), (x1, y1), f"{x}_high"),
+            Segment((x0, y0), (x1, y0), f"{y}_low"),
+            Segment((x1, y1), (x0, y1), f"{y}_high"),
+        )
+
+    def _face(self, axis: int, top: bool) -> Facet:
+        """With ``u x v`` along the outward normal."""
+        first, second = np.diag(self.high - self.low)[[(axis + 1) % 3, (axis + 2) % 3]]
+        origin = self.low.copy()
+        if top:
+            origin[axis] = self.high[axis]
+        sides = (first, second) if top else (second, first)
+        name = f"{self.axes[axis].name}_{'high' if top else 'low'}"
+        return Facet(tuple(origin.tolist()), tuple(sides[0].tolist()), tuple(sides[1].tolist()), name)
