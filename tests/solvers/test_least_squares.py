@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
+from ungrid.kernels.fronts import extend_add, extend_add_plain
 from ungrid.solvers.dissection import Cholesky, band_offsets
 from ungrid.solvers.least_squares import Lattice, NormalEquations, Posterior, SplinePrior, normal_equations
 
@@ -86,6 +87,18 @@ def test_dissection_gives_the_inverse_and_its_square_root(lattice: Lattice) -> N
     np.testing.assert_allclose(full @ (root @ root.T), np.eye(lattice.size), atol=1e-9)
     with pytest.raises(np.linalg.LinAlgError):
         Cholesky(lattice.shape, -bands)
+
+
+def test_the_kernel_adds_what_its_plain_twin_adds() -> None:
+    own, kept = np.array([0, 2, 3]), np.array([1, 4, 5, 7])
+    start = [np.asfortranarray(RNG.standard_normal(shape)) for shape in ((5, 5), (8, 5), (8, 8))]
+    part = np.asfortranarray(RNG.standard_normal((7, 7)))
+    fast, plain = ([block.copy(order="F") for block in start] for _ in range(2))
+    extend_add(*fast, part, own, kept)
+    extend_add_plain(*plain, part, own, kept)
+    for a, b in zip(fast, plain, strict=True):
+        square = len(a) == a.shape[1]
+        np.testing.assert_array_equal(np.tril(a) if square else a, np.tril(b) if square else b)
 
 
 def test_equations_of_parts_add_up() -> None:

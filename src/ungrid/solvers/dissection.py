@@ -19,6 +19,7 @@ import scipy.linalg.blas
 import scipy.linalg.lapack
 
 from ungrid.kernels.blas import single_threaded_blas
+from ungrid.kernels.fronts import extend_add
 
 REACH = 3  # cells over which two cubic splines overlap
 _LEAF_SIZE, _LEAF_SIDE = 150, 12  # a box is not cut any more: so many points, or so many along its longest side
@@ -175,10 +176,7 @@ class Cholesky:
             diagonal, below = _block(p, p, flat, *front.diagonal), _block(b, p, flat, *front.below)
             rest = np.zeros((b, b)).T
             for child, own, kept in front.children:
-                part, n = remainders.pop(child), len(own)
-                diagonal[np.ix_(own, own)] += part[:n, :n]
-                below[np.ix_(kept, own)] += part[n:, :n]
-                rest[np.ix_(kept, kept)] += part[n:, n:]
+                extend_add(diagonal, below, rest, remainders.pop(child), own, kept)
             factor, failed = scipy.linalg.lapack.dpotrf(diagonal, lower=1, overwrite_a=1)
             if failed:
                 raise np.linalg.LinAlgError("the matrix is not positive definite")
