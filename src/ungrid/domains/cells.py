@@ -42,13 +42,13 @@ def cone_cells(outline: Outline) -> list[Cell]:
     """Apexes and sides whose cones cover the region once."""
     edges = boundary_edges(outline, lambda k: _to_begin_with(outline.pieces[k]))
     for _ in range(_ROUNDS):
-        mesh = triangulated(outline, edges, np.zeros((0, 2)))
+        mesh = triangulated(outline.pieces, edges, np.zeros((0, 2)))
         cells, numbers = _cells(outline, mesh)
         cusp = _CUSP * outline.extent
         hidden = [k for (apex, side), k in zip(cells, numbers, strict=True) if not _seen(apex, side, cusp)]
         if not hidden:
             return cells
-        edges = halved(outline, mesh.edges, np.unique([k for k in hidden if k >= 0]))
+        edges = halved(outline.pieces, mesh.edges, np.unique([k for k in hidden if k >= 0]))
     raise InputError("an outline too intricate for quadrature", "fewer arcs that nearly touch")
 
 

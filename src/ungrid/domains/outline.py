@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -94,13 +95,14 @@ class Outline:
     @cached_property
     def following(self) -> np.ndarray:
         """For each piece the number of the next one on its loop, (P,)."""
-        return np.array([self._next(number) for number in range(len(self.pieces))])
-
-    def _next(self, number: int) -> int:
-        leaving = np.flatnonzero(self.ends[:, 0] == self.ends[number, 1])
-        if len(leaving) == 1:
-            return int(leaving[0])
-        return int(min(leaving, key=lambda k: self._angle(number, int(k))))  # loops that touch here stay apart
+        result = np.empty(len(self.pieces), dtype=np.int64)
+        for vertex in range(len(self.vertices)):
+            coming, leaving = (np.flatnonzero(column == vertex) for column in (self.ends[:, 1], self.ends[:, 0]))
+            if len(coming) > 1:  # loops that touch stay apart: the interior angles have the smallest sum
+                angles = np.array([[self._angle(int(i), int(k)) for k in leaving] for i in coming])
+                leaving = leaving[linear_sum_assignment(angles)[1]]
+            result[coming] = leaving
+        return result
 
     def _angle(self, number: int, following: int) -> float:
         """The interior angle between a piece and the next one."""

@@ -6,15 +6,17 @@ outline an edge is cut at a power of two of a common length, so that two edges a
 for ever (concentric shells; Ruppert 1995, section 6).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 
 from ungrid._base.errors import InputError
-from ungrid.domains.curves import Segment
+from ungrid.domains.curves import Curve
 from ungrid.domains.outline import Outline
 
 _MOST = 100_000  # edges of a boundary
@@ -41,11 +43,14 @@ class BoundaryEdges:
 
 
 class Triangles(NamedTuple):
-    """Counter-clockwise triangles (T, 3) on points (P, 2), and the edges of their boundary."""
+    """Counter-clockwise triangles (T, 3) on points (P, 2); the edges that they were made to contain; and for each
+    triangle the number of its patch (T,): patches are bounded by those edges.
+    """
 
     points: np.ndarray
     triangles: np.ndarray
     edges: BoundaryEdges
+    patch: np.ndarray
 
 
 def boundary_edges(outline: Outline, counts: Callable[[int], np.ndarray]) -> BoundaryEdges:
@@ -63,12 +68,12 @@ def boundary_edges(outline: Outline, counts: Callable[[int], np.ndarray]) -> Bou
     return BoundaryEdges(np.concatenate(points), piece_, s_, ends, len(outline.vertices))
 
 
-def halved(outline: Outline, edges: BoundaryEdges, chosen: np.ndarray) -> BoundaryEdges:
+def halved(pieces: Sequence[Curve], edges: BoundaryEdges, chosen: np.ndarray) -> BoundaryEdges:
     """The chosen edges (booleans or numbers) cut in two."""
     chosen = np.arange(len(edges.piece))[chosen]
     kept = np.setdiff1d(np.arange(len(edges.piece)), chosen)
     middle = np.array([_cut(edges, int(k)) for k in chosen])
-    new = np.array([outline.pieces[edges.piece[k]].at(s) for k, s in zip(chosen, middle, strict=True)]).reshape(-1, 2)
+    new = np.array([pieces[edges.piece[k]].at(s) for k, s in zip(chosen, middle, strict=True)]).reshape(-1, 2)
     number = len(edges.points) + np.arange(len(chosen))
     s, ends = edges.s[chosen], edges.ends[chosen]
     return BoundaryEdges(
@@ -90,13 +95,16 @@ def _cut(edges: BoundaryEdges, k: int) -> float:
     return float(s0 + (s1 - s0) * fraction) if first < edges.fixed else float(s1 - (s1 - s0) * fraction)
 
 
-def triangulated(outline: Outline, edges: BoundaryEdges, interior: np.ndarray) -> Triangles:
-    """The Delaunay triangles inside the chords, with boundary edges halved until all of them are edges of triangles.
+def triangulated(
+    pieces: Sequence[Curve], edges: BoundaryEdges, interior: np.ndarray, bounding: int | None = None
+) -> Triangles:
+    """The Delaunay triangles of a region, with edges halved until all of them are sides of triangles.
 
     Args:
-        outline: the boundary.
-        edges: its stretches to begin with.
+        pieces: the curves that the edges are stretches of: the boundary, and perhaps curves inside.
+        edges: the stretches to begin with.
         interior: (K, 2) further points inside.
+        bounding: how many of the pieces, the first ones, are the boundary, with the region on their left; None: all.
 
     Raises:
         InputError: if the pieces cross or touch where they should not, so that no halving helps.
@@ -106,9 +114,30 @@ def triangulated(outline: Outline, edges: BoundaryEdges, interior: np.ndarray) -
         triangles = delaunay(points)
         missing = ~_present(edges.ends, triangles, len(points))
         if not missing.any():
-            return Triangles(points, triangles[_within(edges, points, triangles)], edges)
-        edges = halved(outline, edges, missing)
+            patch = patches(triangles, edges.ends, len(points))
+            boundary = edges.ends[edges.piece < (len(pieces) if bounding is None else bounding)]
+            inside = _inside(triangles, patch, boundary, len(points))
+            return Triangles(points, triangles[inside], edges, patch[inside])
+        edges = halved(pieces, edges, missing)
     raise InputError("an outline that touches itself, or nearly so", "pieces that meet at their ends only")
+
+
+def patches(triangles: np.ndarray, walls: np.ndarray, count: int) -> np.ndarray:
+    """The number of the patch (T,) of every triangle; a patch ends at the walls (E, 2), pairs of points."""
+    around = np.sort(sides(triangles).reshape(-1, 2), axis=1)
+    owner, code = np.repeat(np.arange(len(triangles)), 3), _codes(around, count)
+    order = np.argsort(code, kind="stable")
+    same = np.flatnonzero(np.diff(code[order]) == 0)
+    free = ~np.isin(code[order[same]], _codes(np.sort(walls, axis=1), count))
+    first, second = owner[order[same[free]]], owner[order[same[free] + 1]]
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(triangles), len(triangles)))
+    return np.asarray(connected_components(graph, directed=False)[1]).astype(np.int64)
+
+
+def _inside(triangles: np.ndarray, patch: np.ndarray, boundary: np.ndarray, count: int) -> np.ndarray:
+    """Which triangles (T,) lie inside: those of patches that have no boundary edge (E, 2) on their right."""
+    right = np.isin(_codes(sides(triangles), count), _codes(boundary[:, ::-1], count)).any(axis=1)
+    return ~np.isin(patch, patch[right])
 
 
 def delaunay(points: np.ndarray) -> np.ndarray:
@@ -136,12 +165,6 @@ def _codes(ends: np.ndarray, count: int) -> np.ndarray:
 
 
 def _present(ends: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
-    """Which edges are sides of triangles on their left."""
-    return np.isin(_codes(ends, count), _codes(sides(triangles), count))
-
-
-def _within(edges: BoundaryEdges, points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Which triangles lie inside the outline of chords."""
-    vertices = [tuple(points[list(ends)].ravel().tolist()) for ends in edges.ends]
-    chords = Outline(tuple(Segment((a, b), (c, d)) for a, b, c, d in vertices))
-    return np.asarray(chords.side(points[triangles].mean(axis=1)) > 0)
+    """Which edges are sides of triangles."""
+    around = np.sort(sides(triangles).reshape(-1, 2), axis=1)
+    return np.isin(_codes(np.sort(ends, axis=1), count), _codes(around, count))
