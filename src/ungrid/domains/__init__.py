@@ -32,3 +32,5 @@ from ungrid.domains.surfaces import Sheet as Sheet
 from ungrid.domains.surfaces import SpherePatch as SpherePatch
 from ungrid.domains.surfaces import Surface as Surface
 from ungrid.domains.surfaces import Trimmed as Trimmed
+from ungrid.domains.triangulated import ClosedSurface as ClosedSurface
+from ungrid.domains.triangulated import TriangulatedRegion as TriangulatedRegion

@@ -5,6 +5,9 @@ the common stretch are given. `tolerance` is a distance: curves that come as clo
 meetings do no harm, since a curve that is cut once too often can be joined again.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 from ungrid.domains.curves import Arc, Curve, Segment
@@ -19,6 +22,15 @@ def meetings(curve: Curve, other: Curve, tolerance: float) -> np.ndarray:
     shared = [_on(other.at(ends), curve, tolerance), _on(curve.at(ends), other, tolerance)]
     crossed = _on(_proper(curve, other, tolerance), other, tolerance)
     return np.concatenate([*shared, crossed])
+
+
+def cut(piece: Curve, points: Sequence[np.ndarray], tolerance: float) -> list[Curve]:
+    """The piece cut at the points; stretches below the tolerance are none."""
+    s = np.sort(np.concatenate([[0.0, 1.0], *(piece.closest(some) for some in points)]))
+    least = 2 * tolerance / piece.length
+    s = s[np.concatenate([[True], np.diff(s) > least])]  # of cuts closer together than that, the first
+    s = np.concatenate([s[1 - s > least], [1.0]])
+    return [piece.part(float(a), float(b)) for a, b in pairwise(s)]
 
 
 def _on(points: np.ndarray, curve: Curve, tolerance: float) -> np.ndarray:

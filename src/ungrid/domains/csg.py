@@ -11,13 +11,12 @@ Names: the pieces keep theirs; a name that both operands use gets the first free
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid.domains.bodies import Body
-from ungrid.domains.crossings import meetings
+from ungrid.domains.crossings import cut, meetings
 from ungrid.domains.curves import Curve, Segment, pair
 from ungrid.domains.domain import Axis
 from ungrid.domains.outline import JOIN, Outline, joined
@@ -216,7 +215,7 @@ def _placed(
 ) -> list[tuple[Curve, int]]:
     """The stretches between the cuts, and where they lie."""
     pairs = zip(outline.pieces, cuts, strict=True)
-    stretches = [part for piece, points in pairs for part in _cut(piece, points, tolerance)]
+    stretches = [part for piece, points in pairs for part in cut(piece, points, tolerance)]
     places = other.side(np.array([stretch.at(0.5) for stretch in stretches])).astype(int)
     for number, stretch in enumerate(stretches):
         probes = stretch.at(np.array([0.3, 0.5, 0.7]))
@@ -225,15 +224,6 @@ def _placed(
             same = (shared[0].normal_at(probes[1]) * stretch.normal(0.5)).sum() > 0
             places[number] = SAME if same else OPPOSITE
     return list(zip(stretches, places.tolist(), strict=True))
-
-
-def _cut(piece: Curve, points: Sequence[np.ndarray], tolerance: float) -> list[Curve]:
-    """The piece cut at the points; stretches below the tolerance are none."""
-    s = np.sort(np.concatenate([[0.0, 1.0], *(piece.closest(some) for some in points)]))
-    least = 2 * tolerance / piece.length
-    s = s[np.concatenate([[True], np.diff(s) > least])]  # of cuts closer together than that, the first
-    s = np.concatenate([s[1 - s > least], [1.0]])
-    return [piece.part(float(a), float(b)) for a, b in pairwise(s)]
 
 
 def _snapped(curves: Sequence[Curve]) -> tuple[Curve, ...]:

@@ -71,12 +71,11 @@ class Outline:
         exact = np.repeat([isinstance(piece, Segment) for piece in self.pieces], 2)
         order = np.lexsort((~exact, label))  # the vertex is an end of a segment, where there is one
         first = np.searchsorted(label[order], np.arange(count))
-        joints = label.reshape(-1, 2)
-        self._check_closed(joints, ends[order[first]])
-        return ends[order[first]], joints
+        return ends[order[first]], label.reshape(-1, 2)
 
-    def _check_closed(self, joints: np.ndarray, vertices: np.ndarray) -> None:
-        starts, stops = (np.bincount(column, minlength=len(vertices)) for column in joints.T)
+    def _check_closed(self) -> None:
+        vertices = self.vertices
+        starts, stops = (np.bincount(column, minlength=len(vertices)) for column in self.ends.T)
         odd = np.flatnonzero(starts != stops)
         if len(odd):
             places = " and ".join(f"({x:.6g}, {y:.6g})" for x, y in vertices[odd[:2]])
@@ -95,6 +94,7 @@ class Outline:
     @cached_property
     def following(self) -> np.ndarray:
         """For each piece the number of the next one on its loop, (P,)."""
+        self._check_closed()
         result = np.empty(len(self.pieces), dtype=np.int64)
         for vertex in range(len(self.vertices)):
             coming, leaving = (np.flatnonzero(column == vertex) for column in (self.ends[:, 1], self.ends[:, 0]))
@@ -150,6 +150,7 @@ class Outline:
     @cached_property
     def _monotone(self) -> list[tuple[Curve, float, float, float, float]]:
         """The curves cut where y turns: curve, start, end, y there. Neighbours share the very same y."""
+        self._check_closed()
         result = []
         for piece, (first, last) in zip(self.pieces, self.ends, strict=True):
             s = np.concatenate([[0.0], piece.turns(), [1.0]])
