@@ -150,3 +150,48 @@ def test_a_fresh_run_leaves_no_older_checkpoint_behind(ungrid, picture, interrup
     """Without --resume the checkpoint of before is not gone back to, and a finished run leaves none."""
     assert ungrid("fit", picture, "-o", interrupted, "--steps", "12", "--seed", "7").code == 0
     assert not interrupted.with_suffix(".checkpoint").exists()
+
+
+TABLE_DRIVER = "import ungrid.solvers.checkpoint as c; c.STAGES_EVERY = 0.0; from ungrid.cli import main; main()"
+
+
+@pytest.mark.slow
+def test_a_killed_fit_of_a_table_goes_on_to_the_same_bits(tmp_path):
+    """Scattered measurements in closed form: killed at a random moment, resumed."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 3, (150, 2))
+    rows = np.column_stack([x, np.sin(x[:, 0]) * x[:, 1] + 0.01 * rng.standard_normal(150), np.arange(150) % 10])
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="x,y,v,track", comments="")
+
+    def begin(target: Path, *words: str) -> subprocess.Popen[bytes]:
+        fixed = [
+            "fit",
+            str(tmp_path / "t.csv"),
+            "-o",
+            str(target),
+            "--values",
+            "v",
+            "--group",
+            "track",
+            "--steps",
+            "12",
+        ]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([sys.executable, "-c", TABLE_DRIVER, *fixed, "--threads", "2", *words], **quiet)
+
+    whole, cut, folder = tmp_path / "whole.field", tmp_path / "cut.field", tmp_path / "cut.checkpoint"
+    assert begin(whole).wait(timeout=100) == 0
+    process = begin(cut)
+    try:
+        while process.poll() is None and not newest(folder):
+            time.sleep(0.002)
+        time.sleep(random.Random().uniform(0.0, 0.5))  # whenever: the claim is for every moment
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not cut.exists()
+    assert begin(cut, "--resume").wait(timeout=100) == 0
+    expected, found = weights(whole), weights(cut)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert not folder.exists()

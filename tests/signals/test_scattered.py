@@ -11,6 +11,9 @@ from ungrid.sampling import PointSamples
 from ungrid.signals.comparison import CLASSICAL, values_and_half_widths
 from ungrid.signals.measurements import group_folds, measurements
 from ungrid.signals.scattered import fit_field, fit_scattered
+from ungrid.signals.spline_posterior import Folded
+from ungrid.signals.spline_search import FEWEST
+from ungrid.solvers import Outcome
 
 BOX = Box(x=(0, 10), y=(0, 10))
 
@@ -37,7 +40,7 @@ def test_intervals_cover_new_lines_of_a_gaussian_process() -> None:
         points, groups = lines(seed, 48)
         values, train = gaussian_process(points, seed), groups < 24
         data = measurements(PointSamples(points[train], values[train], BOX, ("u",), None, groups[train]))
-        field, _ = fit_field(data, BOX, ("u",), seconds=1.0)
+        field, _ = fit_field(data, BOX, ("u",), seconds=0.2)
         for k, level in enumerate((0.5, 0.9, 0.99)):
             value, half = values_and_half_widths(field, points[~train], level)
             there = ~np.isnan(value)
@@ -49,7 +52,7 @@ def test_intervals_cover_new_lines_of_a_gaussian_process() -> None:
 
 
 def test_the_table_has_every_method_on_the_same_samples() -> None:
-    points, groups = lines(2, 25, 20)
+    points, groups = lines(2, 25, 12)
     values = gaussian_process(points, 2)
     result = fit_scattered(PointSamples(points, values, BOX, ("u",), None, groups), budget=1.0)
     table = result.stats["table"]
@@ -171,3 +174,86 @@ def test_what_cannot_be_fitted() -> None:
         fit_scattered(PointSamples(points[:5], points[:5, :1], BOX, ("u",)))
     with pytest.raises(InputError, match="NaN"):
         fit_scattered(dataclasses.replace(samples, values=np.full((len(points), 1), np.nan)))
+
+
+PLACES, TRACK = lines(6, 12, 12)
+TRACKS = PointSamples(PLACES, np.sin(PLACES[:, :1]), BOX, ("u",), None, TRACK)
+
+
+@pytest.fixture
+def one_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ungrid.signals.scattered.CLASSICAL", {"inverse distance": CLASSICAL["inverse distance"]})
+
+
+def interrupted_after(monkeypatch: pytest.MonkeyPatch, solves: int) -> list[int]:
+    """Ctrl-C in the solve after so many, once; the list's only entry counts the solves."""
+    plain, count = Folded.solve, [0]
+
+    def solve(self, *words, **named):
+        count[0] += 1
+        if count[0] == solves + 1:
+            raise KeyboardInterrupt
+        return plain(self, *words, **named)
+
+    monkeypatch.setattr(Folded, "solve", solve)
+    return count
+
+
+@pytest.mark.usefixtures("one_rival")
+@pytest.mark.parametrize("solves", [0, 20, 30, 200])
+def test_interrupted_and_resumed_gives_the_same_bits_and_repeats_one_stage(tmp_path, monkeypatch, solves) -> None:
+    """Cut in the first frame, in a trial, in the calibration of a fold, in the last search."""
+    monkeypatch.setattr("ungrid.solvers.checkpoint.STAGES_EVERY", 0.0)
+    never = -2
+    with monkeypatch.context() as patch:
+        total = interrupted_after(patch, never)
+        whole = fit_scattered(TRACKS, steps=11)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, solves)
+        cut = fit_scattered(TRACKS, steps=11, checkpoint=tmp_path)
+    assert cut.outcome is Outcome.interrupted
+    assert bool(torch.isfinite(cut.field(torch.tensor(TRACKS.points[:5]))).all())
+    with monkeypatch.context() as patch:
+        rest = interrupted_after(patch, never)
+        again = fit_scattered(TRACKS, steps=11, checkpoint=tmp_path, resume=True)
+    assert again.outcome is Outcome.exact
+    assert again.stats["steps"] == whole.stats["steps"] == 6 * 11
+    assert total[0] <= solves + rest[0] <= total[0] + 5  # the longest stage, a trial, solves five folds
+    for name, value in whole.field.state_dict().items():
+        assert torch.equal(again.field.state_dict()[name], value), name
+    assert again.field.multipliers == whole.field.multipliers
+    assert again.stats["table"] == whole.stats["table"]
+
+
+@pytest.mark.usefixtures("one_rival")
+def test_a_checkpoint_of_other_samples_or_options_is_refused(tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 20)
+        fit_scattered(TRACKS, steps=11, checkpoint=tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    other = dataclasses.replace(TRACKS, values=TRACKS.values + 1)
+    for samples, named, words in (
+        (other, "samples", {"steps": 11}),
+        (TRACKS, "steps", {"steps": 12}),
+        (TRACKS, "seed", {"steps": 11, "seed": 1}),
+        (TRACKS, "hold-out", {"steps": 11, "holdout": "random"}),
+    ):
+        with pytest.raises(InputError, match=f"which has other.*{named}"):
+            fit_scattered(samples, checkpoint=tmp_path, resume=True, **words)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("one_rival")
+def test_a_resumed_search_makes_as_many_trials_as_the_clock_gave_it(tmp_path, monkeypatch) -> None:
+    """The number that the seconds gave is in the checkpoint, so that the second machine's clock does not change it."""
+    monkeypatch.setattr("ungrid.solvers.checkpoint.STAGES_EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 20)
+        fit_scattered(TRACKS, budget=1e-3, checkpoint=tmp_path)
+    rows = []
+    result = fit_scattered(TRACKS, budget=1e-3, checkpoint=tmp_path, resume=True, report=rows.append)
+    assert result.stats["steps"] == 6 * FEWEST
+    assert rows[-1]["step"] == result.history[-1]["step"] == result.stats["steps"]
+    assert rows[-1]["progress"] == pytest.approx(1.0)
+    assert all(0 <= row["progress"] <= 1 and row["eta"] >= 0 for row in rows)
+    assert result.history[-1]["rmse"] > 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
-from ungrid.kernels.fronts import extend_add, extend_add_plain
+from ungrid.kernels.lattice import extend_add, extend_add_plain
 from ungrid.solvers.dissection import Cholesky, band_offsets
 from ungrid.solvers.least_squares import Lattice, NormalEquations, Posterior, SplinePrior, normal_equations
 

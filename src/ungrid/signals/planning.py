@@ -15,21 +15,18 @@ from ungrid.objectives import Term
 from ungrid.sampling import GridBatches, PointSamples
 from ungrid.signals.fit import Source, choose_method, compile_kernels, load_samples
 from ungrid.signals.gridded import split_grid
-from ungrid.signals.measurements import measurements
+from ungrid.signals.measurements import FOLDS, measurements
 from ungrid.signals.methods import Recipe, neural_field, recipe
 from ungrid.signals.points import equivalent_grid, split_points
 from ungrid.signals.shapes import POOL, shape_grid
-from ungrid.signals.spline_cost import FEW
+from ungrid.signals.spline_cost import FEW, Work, machine_speed
 from ungrid.signals.spline_posterior import node_count
 from ungrid.solvers import Limits
 
 PROBE_SECONDS = 0.3
 COPIES = 8  # of the weights: gradients, moments, the best field, the file
 BYTES_PER_SAMPLE = 12
-SECONDS_PER_NODE, BYTES_PER_NODE = (
-    5e-4,
-    25_000,
-)  # of the closed form: one fit with its draws, and its factor in two axes
+BYTES_PER_NODE = 10_000  # of the closed form: factor, bands of every fold, draws
 
 
 def plan(
@@ -47,8 +44,8 @@ def plan(
     Returns:
         method, samples (values that it is fitted to), parameters, bytes (of the file), seconds and memory_mb. Seconds: the
         budget, or for a number of steps those steps at the speed of the few that are tried for 0.3 s. The closed form of
-        scattered samples takes the budget, and half a millisecond for every lattice point and fit: six fits of few
-        samples, two of many.
+        scattered samples takes the budget for its search and adds the table and the fits by a model of their cost, at the
+        speed of a small factorisation that is tried.
 
     Raises:
         InputError: if the source or an argument cannot be used.
@@ -56,7 +53,7 @@ def plan(
     set_threads(threads)
     samples, limits, name = load_samples(source), Limits(budget=budget, steps=steps), choose_method(method)
     if isinstance(samples, PointSamples) and method == "auto":
-        return _closed_form(samples, limits.budget)
+        return _closed_form(samples, limits)
     out_names: tuple[str, ...] = ("distance",)
     if isinstance(samples, TriangleMesh):
         grid, count = shape_grid(samples), POOL
@@ -88,12 +85,13 @@ def step_seconds(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...], d
     return fastest
 
 
-def _closed_form(samples: PointSamples, budget: float) -> dict[str, Any]:
+def _closed_form(samples: PointSamples, limits: Limits) -> dict[str, Any]:
     data = measurements(samples)
-    nodes, fits = node_count(data), 6 if len(data) < FEW else 2
+    nodes = node_count(data)
+    searches = FOLDS + 1 if len(data) < FEW else 1
+    work = Work.expected(data, limits.budget / searches, limits.steps, machine_speed())
     parameters = nodes * len(samples.out_names)
-    seconds = budget + fits * nodes * SECONDS_PER_NODE
-    return _rows("spline", samples.values.size, parameters, seconds, nodes * BYTES_PER_NODE)
+    return _rows("spline", samples.values.size, parameters, work.total, nodes * BYTES_PER_NODE + len(data) * 100)
 
 
 def _rows(method: str, samples: int, parameters: int, seconds: float, memory: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ of the samples, the options and the stages before; a `Journal` keeps their resul
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -71,7 +72,7 @@ def fit_scattered(
             Random hold-out flatters every method if the samples lie in lines, tracks or clusters.
         seed: of the folds and the posterior draws.
         budget: seconds for choosing the settings, divided among the searches: six of less than 3000 places (one for
-            each fold of the table), one of more; default 15. A search makes 22 trials at least.
+            each fold of the table), one of more; default 15. A search makes 17 trials at least, of which 9 are short.
         steps: trials of settings in every search instead; equal steps and seed give the same bits.
         harmonic: ask for a solution of Laplace's equation: a potential field in three coordinates of one unit.
         checkpoint: a folder for checkpoints; it stays, for the caller to delete once the field is safe.
@@ -90,6 +91,7 @@ def fit_scattered(
         InputError: with less than 10 different places, more than 3 coordinates, or less than two groups; for a
             checkpoint that is damaged or belongs to other samples or options.
     """
+    start = time.perf_counter()
     data = measurements(samples, harmonic=harmonic)
     if holdout == "groups" and samples.groups is None:
         raise InputError("samples without groups", "a column of lines, tracks or stations", "use holdout='random'")
@@ -98,12 +100,14 @@ def fit_scattered(
     folds = list(group_folds(data.groups, seed))
     options = {"seed": seed, "steps": steps, "harmonic": harmonic, "hold-out": holdout}
     run = _Run(Journal(checkpoint, _fingerprint(samples, options), resume=resume), report, seed=seed, harmonic=harmonic)
+    run.journal.began = start
     few = len(data) < FEW  # then every fold is tested and the search is repeated on all samples
+    run.steps, run.budget = steps, budget or _SEARCH_SECONDS
     if few:
-        run.steps, run.budget = steps, (budget or _SEARCH_SECONDS) / (1 + len(folds))
+        run.budget /= 1 + len(folds)
     else:
-        run.steps, run.budget, folds = steps, budget or _SEARCH_SECONDS, folds[:1]
-    run.work = Work.expected(data, len(folds), run.budget, steps)
+        folds = folds[:1]
+    run.work = Work.expected(data, run.budget, steps)
     table: list[dict[str, Any]] = []
     try:
         with single_threaded_blas():  # most matrices are small
@@ -111,7 +115,7 @@ def fit_scattered(
             field, chosen = run.fit(
                 "field", data, samples.domain, samples.out_names, settings=None if few else settings
             )
-        outcome = Outcome.exact
+        outcome, run.finished = Outcome.exact, run.work.total
     except KeyboardInterrupt:
         run.journal.save()
         field, chosen = run.best_so_far(data, samples.domain, samples.out_names)
@@ -185,7 +189,9 @@ class _Run:
         found = stage(f"{name}/frame", lambda: vars(frame_of(data, folds, self.harmonic, self.seed)))
         self.frame = frame = Frame(**found)
         if settings is None:
-            settings = Settings(**stage(f"{name}/search", lambda: self._search(f"{name}/search", data, frame, folds)))
+            made = stage(f"{name}/search", partial(self._search, f"{name}/search", data, frame, folds))
+            settings, self.trials = Settings(**made["settings"]), made["trials"]
+            self.loss, self.rmse = made["loss"], made["rmse"]
         self.settings = settings
         nodes = node_count(data)
         problem = Folded(data, frame, settings.stretch, nodes, folds, harmonic=self.harmonic)
@@ -198,7 +204,7 @@ class _Run:
         self.advance(self.work.fold)
         return as_field(solved, data, frame.reach, domain, out_names, self.intervals), settings
 
-    def _search(self, name: str, data: Measurements, frame: Frame, folds: list[np.ndarray]) -> dict[str, float]:
+    def _search(self, name: str, data: Measurements, frame: Frame, folds: list[np.ndarray]) -> dict[str, Any]:
         before, finished = self.trials, self.finished
 
         def watch(best: Settings, error: float, rmse: float, share: float) -> None:
@@ -208,7 +214,8 @@ class _Run:
             self.advance(0.0)
 
         search = Search(data, frame, folds, self.journal, name, watch=watch, seed=self.seed, harmonic=self.harmonic)
-        return dataclasses.asdict(search.run(self.steps, self.budget))
+        settings = dataclasses.asdict(search.run(self.steps, self.budget))
+        return {"settings": settings, "trials": self.trials, "loss": self.loss, "rmse": self.rmse}
 
     def _held_out(self, problem: Folded, fold: int) -> list[np.ndarray]:
         """Held-out absolute errors and there the logarithms of posterior deviation and local slope, all (n, c)."""
@@ -263,13 +270,14 @@ def _table(
         def fitted(k: int = k, train: Measurements = train, test: Measurements = test) -> dict[str, Any]:
             field, settings = run.fit(f"table {k}/field", train, samples.domain, samples.out_names, settings=None)
             row = [*values_and_half_widths(field, test.points / data.scale)]
-            return {"row": row, "settings": dataclasses.asdict(settings), "trials": run.trials}
+            found = {"row": row, "settings": dataclasses.asdict(settings)}
+            return {**found, "trials": run.trials, "loss": run.loss, "rmse": run.rmse}
 
         result = run.journal.stage(f"table {k}/field", fitted)
         found[ours].append(result["row"])
         given[ours] = max(given[ours], len(train))
         settings = run.settings = Settings(**result["settings"])
-        run.trials = result["trials"]
+        run.trials, run.loss, run.rmse = result["trials"], result["loss"], result["rmse"]
         for name in names[1:]:
             part = given_to(name, train, seed)
             given[name] = max(given[name], len(part))

@@ -18,11 +18,11 @@ from ungrid.signals.spline_posterior import MOST_SEARCHED, Folded, Frame, Settin
 from ungrid.solvers.checkpoint import Journal
 
 _SWEEPS = 3
-_TRIALS = (13, 60)  # after the scan, where the clock decides: at least, so that the weight is found, and at most
+_TRIALS = (8, 60)  # after the scan, where the clock decides: at least, so that the weight is found, and at most
 _SCAN = [(weight, tension) for weight in (1e-4, 1e-2, 1.0) for tension in (0.1, 1.0, 10.0)]  # where to start
-_SCAN_FOLDS = 2
 _FIRST_STEPS = {"weight": 8.0, "nugget": 8.0, "stretch": 0.5, "tension": 4.0, "decay": 4.0}
-SCAN, FEWEST = len(_SCAN), len(_SCAN) + _TRIALS[0]
+SCAN, FEWEST, MOST = len(_SCAN), len(_SCAN) + _TRIALS[0], len(_SCAN) + _TRIALS[1]
+SCAN_FOLDS = 2
 
 Watch = Callable[[Settings, float, float, float], None]
 
@@ -62,7 +62,7 @@ class Search:
         """The best settings of `steps` trials, or of as many as fit into the seconds by the time of the second."""
         plain = self.best
         for k, (weight, tension) in enumerate(_SCAN[:steps]):
-            spent = self._try(replace(plain, weight=weight, tension=tension), self.folds[:_SCAN_FOLDS])
+            spent = self._try(replace(plain, weight=weight, tension=tension), self.folds[:SCAN_FOLDS])
             if k == 0:
                 self.trials = FEWEST if steps is None else steps
             elif k == 1:
@@ -83,7 +83,7 @@ class Search:
     def _count(self, steps: int | None, seconds: float, scan_trial: float) -> int:
         if steps is not None:
             return steps
-        trial = scan_trial * len(self.folds) / min(_SCAN_FOLDS, len(self.folds))
+        trial = scan_trial * len(self.folds) / min(SCAN_FOLDS, len(self.folds))
         return SCAN + int(np.clip((seconds - SCAN * scan_trial) / trial, *_TRIALS))
 
     def _try(self, settings: Settings, folds: list[np.ndarray]) -> float:

@@ -19,7 +19,7 @@ import scipy.linalg.blas
 import scipy.linalg.lapack
 
 from ungrid.kernels.blas import single_threaded_blas
-from ungrid.kernels.fronts import extend_add
+from ungrid.kernels.lattice import extend_add
 
 REACH = 3  # cells over which two cubic splines overlap
 _LEAF_SIZE, _LEAF_SIDE = 150, 12  # a box is not cut any more: so many points, or so many along its longest side

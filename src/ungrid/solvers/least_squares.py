@@ -24,6 +24,7 @@ import scipy.ndimage
 import scipy.sparse as sp
 
 from ungrid._base.errors import InputError
+from ungrid.kernels.lattice import add_products
 from ungrid.solvers.dissection import REACH, Cholesky, band_offsets
 
 _ROWS_AT_ONCE = 1 << 17
@@ -145,10 +146,11 @@ def normal_equations(
 ) -> NormalEquations:
     """The equations of measured values (n, c) at positions (n, d) with relative inverse variances (n,).
 
-    The products of splines are summed cell by cell before they are spread over the lattice, in parts of the samples.
+    The samples are taken in parts, so that their splines are never all in memory.
     """
     d, corners = len(lattice.shape), np.array(list(itertools.product(range(4), repeat=len(lattice.shape))))
     flat = np.ravel_multi_index(tuple(corners.T), lattice.shape)
+    band = np.stack([_band_of(corners - corner) for corner in corners])
     bands = np.zeros((len(band_offsets(d)), lattice.size))
     right = np.zeros((lattice.size, values.shape[1]))
     for start in range(0, len(positions), _ROWS_AT_ONCE):
@@ -156,17 +158,8 @@ def normal_equations(
         cell = lattice.cells(positions[part])
         base = np.ravel_multi_index(tuple((cell - 1).T), lattice.shape)
         order = np.argsort(base, kind="stable")
-        base, t = base[order], (positions[part] - cell)[order]
-        splines = np.ones((1, len(base)))
-        for k in range(d):
-            splines = (splines[:, None] * _splines(t[:, k]).T[None]).reshape(-1, len(base))
-        scaled, y = splines * weights[part][order], values[part][order].T
-        starts = np.flatnonzero(np.r_[True, base[1:] != base[:-1]])
-        cells = base[starts]
-        for a, offset in enumerate(flat):
-            right[cells + offset] += np.add.reduceat(scaled[a] * y, starts, axis=1).T
-            band = _band_of(corners[a:] - corners[a])
-            bands[band[:, None], cells + offset] += np.add.reduceat(scaled[a] * splines[a:], starts, axis=1)
+        taps = np.stack([_splines((positions[part, k] - cell[:, k])[order]) for k in range(d)])
+        add_products(bands, right, base[order], taps, weights[part][order], values[part][order], flat, band)
     return NormalEquations(lattice, bands, right)
 
 
