@@ -152,7 +152,7 @@ def test_a_fresh_run_leaves_no_older_checkpoint_behind(ungrid, picture, interrup
     assert not interrupted.with_suffix(".checkpoint").exists()
 
 
-TABLE_DRIVER = "import ungrid.solvers.checkpoint as c; c.STAGES_EVERY = 0.0; from ungrid.cli import main; main()"
+TABLE_DRIVER = "import ungrid.solvers.checkpoint as c; c.STAGES_EVERY = 0.02; from ungrid.cli import main; main()"
 
 
 @pytest.mark.slow
