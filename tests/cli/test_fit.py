@@ -99,6 +99,9 @@ def test_quiet_is_quiet(ungrid, picture, tmp_path):
         (["waves.png", "--budget", "-1"], "a budget of -1.0 s"),
         (["broken.png"], "broken.png"),
         (["waves.png", "--report", "page.txt"], ".html"),
+        (["waves.png", "--blend", "waves.png"], "--supervise gradient"),
+        (["waves.png", "--supervise", "gradient", "--blend", "broken.png"], "broken.png"),
+        (["waves.png", "--eikonal", "0.1"], "an eikonal term"),
     ],
 )
 def test_wrong_input_ends_with_a_message_code_2_and_no_file(ungrid, picture, tmp_path, monkeypatch, words, message):
@@ -140,6 +143,39 @@ def test_interrupt_saves_what_was_reached(picture, tmp_path):
     assert process.returncode == 130
     assert f'"outputs": ["{target}"]' in out.splitlines()[-1]
     assert library.load(target)(np.zeros((1, 2))).shape == (1, 3)
+
+
+def test_a_blend_with_itself_is_the_picture(ungrid, picture, tmp_path):
+    """Up to the constant, which comes from the picture's mean; the file says what was blended."""
+    target = tmp_path / "blend.field"
+    words = ["--supervise", "gradient", "--blend", picture, "--steps", "150", "--json"]
+    metrics = ungrid("fit", picture, "-o", target, *words).object["metrics"]
+    assert "psnr_db" not in metrics  # a blend has no truth
+    assert metrics["differences_relative_l2"] < 0.3
+    assert ungrid("evaluate", target, "--json").object["metrics"]["psnr_db"] > 25.0
+    assert library.read_header(target)["provenance"]["blend"] == str(picture)
+
+
+def test_an_eikonal_term_of_a_table_of_distances(ungrid, tmp_path):
+    """The distance to a circle of radius 0.5."""
+    points = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    table = np.column_stack([points, np.linalg.norm(points, axis=1) - 0.5])
+    np.savetxt(tmp_path / "circle.csv", table, delimiter=",", header="x,y,distance", comments="")
+    words = [
+        "--coords",
+        "x,y",
+        "--values",
+        "distance",
+        "--supervise",
+        "distance",
+        "--eikonal",
+        "0.01",
+        "--steps",
+        "150",
+    ]
+    done = ungrid("fit", tmp_path / "circle.csv", "-o", tmp_path / "circle.field", *words, "--json")
+    assert done.code == 0
+    assert done.object["metrics"]["heldout_mae"] < 0.02
 
 
 def test_words_of_the_flags():

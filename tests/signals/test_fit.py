@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Axis, Box, RegularGrid, TriangleMesh
+from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.io import from_array
 from ungrid.sampling import GridSamples
 from ungrid.signals import evaluate, fit, plan, sample_grid
@@ -101,44 +101,6 @@ def test_every_nth_is_a_grid_of_its_own():
     third = every_nth(samples, 3)
     np.testing.assert_allclose(third.grid.points(), samples.grid.points()[::3, ::3])
     np.testing.assert_array_equal(third.values, samples.values[::3, ::3])
-
-
-def sphere(rings: int) -> TriangleMesh:
-    """A sphere of radius 1 from latitude rings; its distance is known: |x| - 1."""
-    longitudes = np.linspace(0, 2 * np.pi, 2 * rings, endpoint=False)
-    latitudes = np.linspace(-np.pi / 2, np.pi / 2, rings + 1)[1:-1]
-    body = [(np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)) for b in latitudes for a in longitudes]
-    vertices = np.array([*body, (0, 0, -1), (0, 0, 1)])
-    n, faces = len(longitudes), []
-    for r in range(len(latitudes) - 1):
-        for k in range(n):
-            a, b = r * n + k, r * n + (k + 1) % n
-            faces += [(a, b, b + n), (a, b + n, a + n)]
-    south, north, top = len(body), len(body) + 1, (len(latitudes) - 1) * n
-    faces += [(south, (k + 1) % n, k) for k in range(n)] + [(north, top + k, top + (k + 1) % n) for k in range(n)]
-    return TriangleMesh(vertices, np.array(faces))
-
-
-def test_the_distance_of_a_sphere(monkeypatch):
-    pytest.importorskip("igl")
-    monkeypatch.setattr("ungrid.signals.shapes.POOL", 30_000)
-    monkeypatch.setattr("ungrid.signals.shapes.CELLS", 24)
-    mesh = sphere(40)
-    result = fit(mesh, steps=150)
-    points = np.random.default_rng(0).uniform(-1.1, 1.1, (500, 3))
-    error = result.field(points)[:, 0] - (np.linalg.norm(points, axis=1) - 1)
-    assert np.abs(error).mean() < 0.02
-    assert evaluate(result.field, mesh)["iou"] > 0.96
-
-
-def test_an_open_mesh_gives_a_field_and_a_warning(monkeypatch):
-    pytest.importorskip("igl")
-    monkeypatch.setattr("ungrid.signals.shapes.POOL", 5_000)
-    monkeypatch.setattr("ungrid.signals.shapes.CELLS", 16)
-    mesh = sphere(12)
-    with pytest.warns(UserWarning, match="not watertight"):
-        result = fit(TriangleMesh(mesh.vertices, mesh.faces[5:]), steps=100)
-    assert result.field(np.zeros((1, 3))) < 0
 
 
 def test_regions_and_sizes():

@@ -11,6 +11,8 @@ from ungrid.cli.reading import Reading
 from ungrid.cli.run import FAILED, INTERRUPTED, Run, check_target, readable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ungrid.cli.reading import Samples
     from ungrid.solvers import FitResult
 
@@ -46,9 +48,20 @@ def fit(
     scale: Annotated[int | None, Option(min=1, help="Average boxes of N x N pixels of a clip while reading.")] = None,
     crs_from: Annotated[str | None, Option(metavar="EPSG", help="Reference system of a table's coordinates.")] = None,
     crs_to: Annotated[str | None, Option(metavar="EPSG", help="Reference system to project them to.")] = None,
-    supervise: Annotated[str, Option(help="What is fitted: values, gradient or laplacian.")] = "values",
+    supervise: Annotated[
+        str, Option(help="What is fitted: values, gradient or laplacian; distance: values are signed distances.")
+    ] = "values",
+    blend: Annotated[
+        Path | None, Option(metavar="B", help="With --supervise gradient: blend with B, by the stronger gradients.")
+    ] = None,
     total_variation: Annotated[
         float, Option(min=0.0, metavar="WEIGHT", help="Of the mean absolute difference between neighbours, on grids.")
+    ] = 0.0,
+    eikonal: Annotated[
+        float, Option(min=0.0, metavar="WEIGHT", help="Of (|gradient| - 1)^2 over the box of a shape; try 0.001.")
+    ] = 0.0,
+    normals: Annotated[
+        float, Option(min=0.0, metavar="WEIGHT", help="Of the error of a shape's gradients near its surface.")
     ] = 0.0,
     harmonic: Annotated[
         bool, Option("--harmonic", help="Solve Laplace's equation: a potential field over x, y and a height.")
@@ -75,6 +88,8 @@ def fit(
         from ungrid import signals
         from ungrid.io import load, save
         from ungrid.solvers import Outcome, remove_checkpoint
+
+        target_steps = None if blend is None else blended(samples, reading.samples(blend), supervise)
     if is_column(kept_out):
         kept_out = "groups"
     budget: dict[str, Any] = (
@@ -88,19 +103,18 @@ def fit(
         return
     settings: dict[str, Any] = {
         "method": method, "holdout": kept_out, "seed": run.common.seed, "supervise": supervise,
-        "total_variation": total_variation, "harmonic": harmonic,
+        "total_variation": total_variation, "eikonal": eikonal, "normals": normals, "harmonic": harmonic,
     }  # fmt: skip
     checkpoint = target.with_suffix(".checkpoint")
     if resume and not checkpoint.is_dir():
         run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
     with progress(run) as report:
         result = signals.fit(
-            samples, init=None if init is None else load(init), report=report, checkpoint=checkpoint, resume=resume,
-            **settings, **budget, **machine,
+            samples, target=target_steps, init=None if init is None else load(init), report=report,
+            checkpoint=checkpoint, resume=resume, **settings, **budget, **machine,
         )  # fmt: skip
-    save(
-        result.field, target, provenance=provenance(source, result, {**settings, "reading": reading.given()}), half=half
-    )
+    made = {**settings, "reading": reading.given(), **({} if blend is None else {"blend": str(blend)})}
+    save(result.field, target, provenance=provenance(source, result, made), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
@@ -110,6 +124,22 @@ def fit(
     show_table(run, result)
     fill_page(run, source, samples, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
+
+
+def blended(samples: "Samples", other: "Samples", supervise: str) -> "np.ndarray":
+    """The gradients of ``--blend``.
+
+    Raises:
+        InputError: if gradients are not what is fitted, or the two sources are not grids of one shape.
+    """
+    from ungrid.sampling import GridSamples
+    from ungrid.signals import mixed_gradient
+
+    if supervise != "gradient":
+        raise InputError(f"--blend with --supervise {supervise}", "--supervise gradient")
+    if not (isinstance(samples, GridSamples) and isinstance(other, GridSamples)):
+        raise InputError("--blend of a source that is not on a grid", "two pictures, clips or volumes of equal size")
+    return mixed_gradient(samples, other)
 
 
 def source_stem(source: Path) -> str:

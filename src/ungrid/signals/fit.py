@@ -22,7 +22,7 @@ from ungrid.signals.methods import METHODS, Recipe, neural_field, recipe
 from ungrid.signals.options import Options, Report
 from ungrid.signals.points import equivalent_grid, fit_points, split_points
 from ungrid.signals.scattered import fit_scattered
-from ungrid.signals.shapes import fit_shape, shape_grid
+from ungrid.signals.shapes import distance_grid, fit_distances, fit_shape, shape_grid
 from ungrid.solvers import FitResult, Limits
 
 Source = str | Path | np.ndarray | GridSamples | PointSamples | TriangleMesh
@@ -39,8 +39,11 @@ def fit(
     threads: int | None = None,
     holdout: float | str | None = None,
     supervise: str = "values",
+    target: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     total_variation: float = 0.0,
+    eikonal: float = 0.0,
+    normals: float = 0.0,
     harmonic: bool = False,
     init: Field | None = None,
     checkpoint: str | Path | None = None,
@@ -59,10 +62,18 @@ def fit(
         threads: of the CPU; None takes all cores.
         holdout: samples kept out of the fit, to measure on: a fraction of them, or "even" (fit to every other sample of each
             axis only); of scattered samples "groups" or "random"; None fits to all.
-        supervise: "values", or the samples' differences alone: "gradient", "laplacian" (Sitzmann et al. 2020, 4.1).
+        supervise: "values", or of a grid the samples' differences alone: "gradient", "laplacian" (Sitzmann et al. 2020, 4.1);
+            "distance" says that scattered values are signed distances to a surface, negative inside.
+        target: differences to fit to instead of the samples' own, per sample: (*shape, d, c) gradients, for example
+            `ungrid.signals.mixed_gradient` of two pictures, or (*shape, c) Laplacians.
         weights: of the samples, in the shape of the grid.
         total_variation: weight of the mean absolute difference between neighbours (Rudin, Osher and Fatemi 1992), in the
             signal's normalised values; 0 leaves it out.
+        eikonal: of distances, the weight of the mean of ``(|grad u| - 1)^2`` over the box (Gropp et al. 2020), next to the mean
+            squared error of the distances in quarters of the shape's length. It helps where samples are few (0.001) or
+            noisy (0.1 at noise of a tenth of their standard deviation); where exact samples are plenty, as a mesh gives
+            them, it only costs time.
+        normals: of meshes, the weight of the mean squared error of the gradient at the samples near the surface.
         harmonic: of scattered samples in three coordinates: ask for a solution of Laplace's equation.
         init: a field of the same method to start from, for example of the frame before.
         checkpoint: a folder for checkpoints; delete it (`ungrid.solvers.remove_checkpoint`) when the field is saved.
@@ -85,7 +96,7 @@ def fit(
         resume=resume, report=report,
     )  # fmt: skip
     samples = load_samples(source)
-    objective = Objective(supervise, weights, total_variation)
+    objective = Objective(supervise, weights, total_variation, target, eikonal, normals)
     check_applies(samples, method, objective, harmonic)
     name = choose_method(method)
     chosen: Bandwidth | None = None
@@ -102,7 +113,14 @@ def fit(
         parts = started_from(init, recipe(name, grid, 1, seed=seed))
         compile_kernels(parts, grid, ("distance",))
         setup = time.perf_counter() - began
-        result = fit_shape(samples, parts, grid, options)
+        result = fit_shape(samples, parts, grid, objective, options, holdout)
+    elif supervise == "distance":
+        given_points, hidden_points = split_points(samples, holdout, seed)
+        grid = distance_grid(given_points)
+        parts = started_from(init, recipe(name, grid, 1, seed=seed))
+        compile_kernels(parts, grid, samples.out_names)
+        setup = time.perf_counter() - began
+        result = fit_distances(given_points, hidden_points, parts, grid, objective, options)
     elif method == "auto":
         setup, name = time.perf_counter() - began, "spline"
         result = _fit_scattered(samples, holdout, options, harmonic)
@@ -185,9 +203,17 @@ def check_applies(
     """Refuse what a fit to samples of this kind would leave out without a word.
 
     Raises:
-        InputError: an objective other than the plain one without a grid; `harmonic` beside the closed form.
+        InputError: an objective that samples of this kind do not have; `harmonic` beside the closed form.
     """
     if harmonic and not (isinstance(samples, PointSamples) and method == "auto"):
         raise InputError("a harmonic field", "scattered samples and the method 'auto'")
-    if not objective.plain and not isinstance(samples, GridSamples):
+    gridded, mesh = isinstance(samples, GridSamples), isinstance(samples, TriangleMesh)
+    if (objective.differences or objective.weights is not None or objective.total_variation) and not gridded:
         raise InputError("supervision by differences, weights or total variation", "samples on a grid")
+    distances = objective.supervise == "distance"
+    if distances and not (isinstance(samples, PointSamples) and len(samples.out_names) == 1):
+        raise InputError('supervision by "distance"', "scattered samples of one value", "a mesh needs no such word")
+    if objective.eikonal and not (mesh or distances):
+        raise InputError("an eikonal term", 'a mesh, or scattered samples with supervise="distance"')
+    if objective.normals and not mesh:
+        raise InputError("a term of normals", "a mesh")

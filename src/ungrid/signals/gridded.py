@@ -2,6 +2,13 @@
 
 Convention: while it is fitted, a field gives normalised values, (value - mean) / (4 standard deviations); the finished field
 gives the user's values. `psnr_db` is over all given samples, `heldout_psnr_db` over samples that were never used.
+
+Differences (gradient, Laplacian) say little about slow changes: of a picture of n x n pixels the squared residual of the
+Laplacian weighs the slowest wave by about (pi/n)^4 of the fastest. So its residual is also measured in the norms of H^-1 and
+H^-2, the residual of a gradient in that of H^-1: after half and a whole inverse Laplacian, in which slow waves count as much
+as steps and values do. On a full grid the inverse is exact and acts on the target alone (`Neighbours.potential`). Differences
+leave each channel a constant, which the finished field takes from the samples' mean; beyond the border a Laplacian repeats
+the samples, so it contains the slopes there, and no harmonic function is left open.
 """
 
 from dataclasses import dataclass, replace
@@ -13,35 +20,50 @@ from torch import Tensor
 from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid
 from ungrid.fields import Field, NeuralField
+from ungrid.metrics import relative_l2
 from ungrid.objectives import Term, mean_absolute
 from ungrid.operators.differences import Neighbours
-from ungrid.sampling import GridBatches, GridSamples
+from ungrid.sampling import GridBatches, GridSamples, VariedPoints
 from ungrid.signals.methods import Recipe, neural_field
 from ungrid.signals.options import Options
 from ungrid.solvers import FitResult, fit_terms
 
 MOST_SCORED = 1 << 19  # samples that a report during the fit evaluates; the final metrics use all
-SUPERVISIONS = ("values", "gradient", "laplacian")
+HALF, WHOLE = 3.0, 0.1  # weights of the residual after half and a whole inverse Laplacian
+SUPERVISIONS = ("values", "gradient", "laplacian", "distance")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a field is fitted to: the samples' values or differences, sample weights, total variation."""
+    """What a field is fitted to, as `ungrid.fit` takes it: what of the samples, and the terms beside them."""
 
     supervise: str = "values"
     weights: np.ndarray | None = None
     total_variation: float = 0.0
+    target: np.ndarray | None = None
+    eikonal: float = 0.0
+    normals: float = 0.0
 
     def __post_init__(self) -> None:
         if self.supervise not in SUPERVISIONS:
             raise InputError(f"supervision by {self.supervise!r}", f"one of {', '.join(SUPERVISIONS)}")
-        if self.total_variation < 0:
-            raise InputError(f"a total variation weight of {self.total_variation}", "0 or more")
+        for name in ("total_variation", "eikonal", "normals"):
+            weight = getattr(self, name)
+            if not 0 <= weight < np.inf:
+                raise InputError(f"a weight of {weight} of {name.replace('_', ' ')}", "a finite number, 0 or more")
+        if self.target is not None and not self.differences:
+            raise InputError(f"a target beside supervision by {self.supervise!r}", "gradient or laplacian")
+
+    @property
+    def differences(self) -> bool:
+        """Whether the field is fitted to differences of samples, which leave its constant open."""
+        return self.supervise in ("gradient", "laplacian")
 
     @property
     def plain(self) -> bool:
         """Whether it is the samples' values alone, so that their PSNR says which field is the best."""
-        return self.supervise == "values" and self.weights is None and not self.total_variation
+        terms = self.total_variation or self.eikonal or self.normals
+        return self.supervise == "values" and self.weights is None and not terms
 
 
 def split_grid(samples: GridSamples, holdout: float | str | None, seed: int) -> tuple[GridSamples, GridSamples | None]:
@@ -86,64 +108,134 @@ def value_range(samples: GridSamples) -> tuple[np.ndarray, np.ndarray]:
     return offset.astype(np.float32), np.where(scale > 0, scale, 1.0).astype(np.float32)
 
 
+def mixed_gradient(first: GridSamples, second: GridSamples) -> np.ndarray:
+    """At every sample the steps of the one of two signals where they are the larger ones, over all axes and channels.
+
+    A field that is fitted to them (``fit(first, supervise="gradient", target=...)``) shows the strong edges of both.
+    Source: Pérez, Gangnet and Blake 2003, *Poisson image editing*, equation 12 (mixed gradients); with a field, Sitzmann
+    et al. 2020, section 4.1.
+
+    Args:
+        first: a signal on a grid, none of its samples missing.
+        second: another one, on a grid of the same shape, with as many channels.
+
+    Returns:
+        (*shape, d, c) steps to the next sample along every axis, in the signals' units.
+
+    Raises:
+        InputError: if the two differ in shape or channels, or miss samples.
+    """
+    if first.values.shape != second.values.shape:
+        raise InputError(f"signals of shapes {first.values.shape} and {second.values.shape}", "one shape (*grid, c)")
+    if first.missing or second.missing:
+        raise InputError("a signal with missing samples to blend", "signals that are complete")
+    steps = [Neighbours(part.grid).sampled_gradient(torch.from_numpy(part.values)) for part in (first, second)]
+    size = [part.square().sum(dim=-1, keepdim=True) for part in steps]
+    mixed = torch.where(size[0] >= size[1], steps[0], steps[1])
+    return mixed.reshape(*first.grid.shape, first.grid.box.dim, -1).numpy()
+
+
 def fit_gridded(
     given: GridSamples, hidden: GridSamples | None, parts: Recipe, objective: Objective, options: Options
 ) -> FitResult:
     """Fit the field of a recipe to gridded samples; `hidden` ones are only measured on."""
     offset, scale = value_range(given)
     normal = torch.from_numpy((given.values - offset) / scale).to(options.device)
+    target = observed(given, normal, objective, scale)
     field = neural_field(parts, given.grid, given.out_names).to(options.device)
     shown = every_nth(given, 1 + int((given.grid.size / MOST_SCORED) ** (1 / given.grid.box.dim) - 1e-9))
-    level_free = objective.supervise != "values"
 
     def metrics(u: Field) -> dict[str, float]:
-        return {"psnr_db": psnr(with_values(u, offset, scale), shown, level_free)}
+        if objective.target is not None:
+            return {}
+        return {"psnr_db": psnr(with_values(u, offset, scale), shown, objective.differences)}
 
-    terms = objective_terms(given.grid, normal, parts.batch, objective, options.seed)
+    terms = objective_terms(given.grid, target, parts.batch, objective, options.seed)
+    if objective.plain and parts.varied:
+        terms = [Term(points=VariedPoints(given.grid, target, size=parts.batch))]
     result = fit_terms(
         field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics,
         better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint,
         resume=options.resume,
     )  # fmt: skip
     final = with_values(result.field, offset, scale, given)
-    found = {"psnr_db": psnr(final, given, level_free)}
-    if hidden is not None:
-        found["heldout_psnr_db"] = psnr(final, hidden, level_free)
+    if objective.differences:
+        missed = np.nanmean(given.values - final.on_grid(given.grid), axis=tuple(range(given.values.ndim - 1)))
+        final = with_values(result.field, offset + missed, scale, given)
+    found = metrics_of(final, given, hidden, target, objective, scale)
     stats = {**result.stats, "samples": given.values.size, "missing": given.missing, "metrics": found}
     return FitResult(final, result.outcome, result.history, stats)
 
 
-def objective_terms(grid: RegularGrid, values: Tensor, batch: int, objective: Objective, seed: int) -> list[Term]:
-    """The terms of an objective on normalised values (*grid.shape, c)."""
+def metrics_of(
+    final: NeuralField, given: GridSamples, hidden: GridSamples | None, target: Tensor, objective: Objective,
+    scale: np.ndarray,
+) -> dict[str, float]:  # fmt: skip
+    """PSNR on given and hidden samples, unless they are not what was fitted; the relative error of fitted differences."""
+    found = {}
+    if objective.target is None:
+        found["psnr_db"] = psnr(final, given, objective.differences)
+    if hidden is not None:
+        found["heldout_psnr_db"] = psnr(final, hidden, objective.differences)
+    if objective.differences:
+        values = torch.from_numpy(final.on_grid(given.grid) / scale).to(target)
+        found["differences_relative_l2"] = relative_l2(
+            _differences(given.grid, values, objective.supervise).cpu().numpy(), target.cpu().numpy()
+        )
+    return found
+
+
+def observed(given: GridSamples, normal: Tensor, objective: Objective, scale: np.ndarray) -> Tensor:
+    """What the field is fitted to, in normalised values: (*shape, c) values or Laplacians, (*shape, d c) steps.
+
+    Raises:
+        InputError: if a target of differences has another shape, or is not finite.
+    """
+    if not objective.differences:
+        return normal
+    if objective.target is None:
+        return _differences(given.grid, normal, objective.supervise)
+    c = len(given.out_names)
+    shape = (*given.grid.shape, *([given.grid.box.dim] if objective.supervise == "gradient" else []), c)
+    target = np.asarray(objective.target)
+    if target.shape != shape or not np.isfinite(target).all():
+        raise InputError(f"a target of shape {target.shape}", f"finite numbers of shape {shape}, per sample")
+    return torch.from_numpy((target / scale).astype(np.float32)).reshape(*given.grid.shape, -1).to(normal.device)
+
+
+def objective_terms(grid: RegularGrid, target: Tensor, batch: int, objective: Objective, seed: int) -> list[Term]:
+    """The terms of an objective on normalised values or differences, as `observed` gives them."""
     weight = None if objective.weights is None else torch.as_tensor(objective.weights, dtype=torch.float32)
     neighbours = Neighbours(grid)
-    if objective.supervise == "values":
-        terms = [Term(points=GridBatches(grid, values, size=batch, seed=seed, weight=weight))]
+    channels = target.shape[-1]
+    if not objective.differences:
+        terms = [Term(points=GridBatches(grid, target, size=batch, seed=seed, weight=weight))]
     else:
         operator = neighbours.gradient if objective.supervise == "gradient" else neighbours.laplacian
-        target = observed_differences(values, objective.supervise)
         points = GridBatches(grid, target, size=batch // 4, seed=seed, weight=weight)
         terms = [Term(points=points, operator=operator, name=objective.supervise)]
+        if objective.supervise == "gradient":
+            channels //= grid.box.dim
+        if weight is None and not torch.isnan(target).any():
+            laplacian = neighbours.divergence(target) if objective.supervise == "gradient" else target
+            potential = neighbours.potential(laplacian)
+            everywhere = GridBatches(grid, potential, size=batch, seed=seed + 2)
+            terms.append(Term(points=everywhere, weight=WHOLE, name="inverse"))
+            if objective.supervise == "laplacian":
+                steps = GridBatches(grid, neighbours.sampled_gradient(potential), size=batch // 4, seed=seed + 3)
+                terms.append(Term(points=steps, operator=neighbours.gradient, weight=HALF, name="half_inverse"))
     if objective.total_variation:
-        everywhere = GridBatches(grid, torch.zeros(*grid.shape, values.shape[-1] * grid.box.dim), size=batch // 4,
+        everywhere = GridBatches(grid, torch.zeros(*grid.shape, channels * grid.box.dim), size=batch // 4,
                                  seed=seed + 1)  # fmt: skip
         terms.append(Term(points=everywhere, operator=neighbours.gradient, norm=mean_absolute,
                           weight=objective.total_variation, name="total_variation"))  # fmt: skip
     return terms
 
 
-def observed_differences(values: Tensor, supervise: str) -> Tensor:
-    """Differences of gridded values (*shape, c), per sample, as `Neighbours` takes them of a field."""
-    axes = range(values.ndim - 1)
-    if supervise == "gradient":
-        return torch.cat([torch.gradient(values, dim=k)[0] for k in axes], dim=-1)
-    total = torch.zeros_like(values)
-    for k in axes:
-        n = values.shape[k]
-        index = torch.arange(n, device=values.device)
-        after, before = (index + 1).clamp(max=n - 1), (index - 1).clamp(min=0)
-        total = total + values.index_select(k, after) + values.index_select(k, before) - 2 * values
-    return total
+def _differences(grid: RegularGrid, values: Tensor, supervise: str) -> Tensor:
+    """Differences of gridded values (*shape, c), as `Neighbours` takes them of a field."""
+    neighbours = Neighbours(grid)
+    return neighbours.sampled_gradient(values) if supervise == "gradient" else neighbours.sampled_laplacian(values)
 
 
 def with_values(u: Field, offset: np.ndarray, scale: np.ndarray, samples: GridSamples | None = None) -> NeuralField:
