@@ -5,7 +5,8 @@ by the side of the other region on which it lies; stretches that the boundaries 
 Voelcker 1985: boundary evaluation). In space the surfaces are kept where they lie on the right side.
 
 Names: the pieces keep theirs; a name that both operands use gets the first free number behind it in the second:
-``Box - Box`` has ``x_low`` of the first and ``x_low_2`` of the second.
+``Box - Box`` has ``x_low`` of the first and ``x_low_2`` of the second. Names that were given by ``named`` in both are
+shared instead: two holes called ``hole`` are one part.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +67,10 @@ class Union(Region):
     def pieces(self) -> tuple[Piece, ...]:
         return combined(self.first, self.second, _UNION)
 
+    @property
+    def given_names(self) -> frozenset[str]:
+        return self.first.given_names | self.second.given_names
+
     @cached_property
     def body(self) -> Body:
         return _body(self, self.first, self.second, _UNION)
@@ -89,6 +94,10 @@ class Intersection(Region):
     def pieces(self) -> tuple[Piece, ...]:
         return combined(self.first, self.second, _INTERSECTION)
 
+    @property
+    def given_names(self) -> frozenset[str]:
+        return self.first.given_names | self.second.given_names
+
     @cached_property
     def body(self) -> Body:
         return _body(self, self.first, self.second, _INTERSECTION)
@@ -111,6 +120,10 @@ class Difference(Region):
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
         return combined(self.first, self.second, _DIFFERENCE)
+
+    @property
+    def given_names(self) -> frozenset[str]:
+        return self.first.given_names | self.second.given_names
 
     @cached_property
     def body(self) -> Body:
@@ -146,7 +159,7 @@ def combined(first: Region, second: Region, rule: _Rule) -> tuple[Piece, ...]:
     Raises:
         InputError: if nothing is left.
     """
-    theirs = _distinct(first.parts, second.pieces)
+    theirs = _distinct(first.parts, second.pieces, first.given_names & second.given_names)
     if isinstance(first.pieces[0], Point):
         pieces: tuple[Piece, ...] = _combined_points(first, second, theirs, rule)
     elif isinstance(first.pieces[0], Curve):
@@ -160,13 +173,14 @@ def combined(first: Region, second: Region, rule: _Rule) -> tuple[Piece, ...]:
     return pieces
 
 
-def _distinct(names: Sequence[str], pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """The pieces under names that are not taken yet."""
+def _distinct(names: Sequence[str], pieces: Sequence[Piece], shared: frozenset[str]) -> tuple[Piece, ...]:
+    """The pieces under names that are not taken yet, or that may be shared."""
     new: dict[str, str] = {}
     for piece in pieces:
         if piece.name not in new:
             numbers = [piece.name, *(f"{piece.name}_{k}" for k in range(2, len(names) + len(pieces) + 2))]
-            new[piece.name] = next(n for n in numbers if n not in names and n not in new.values())
+            free = (n for n in numbers if n in shared or (n not in names and n not in new.values()))
+            new[piece.name] = next(free)
     return tuple(piece.renamed(new[piece.name]) for piece in pieces)
 
 

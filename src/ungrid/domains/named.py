@@ -28,6 +28,10 @@ class Named(Region):
         return self.region.axes
 
     @property
+    def given_names(self) -> frozenset[str]:
+        return self.region.given_names | (set(self.parts) - set(self.region.parts))
+
+    @property
     def body(self) -> Body:
         return self.region.body
 

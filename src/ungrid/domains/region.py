@@ -73,6 +73,11 @@ class Region(Domain):
         return tuple(dict.fromkeys(piece.name for piece in self.pieces))
 
     @property
+    def given_names(self) -> frozenset[str]:
+        """The names that a user has chosen: unlike the others they are shared when regions are put together."""
+        return frozenset()
+
+    @property
     def corners(self) -> tuple[Corner, ...]:
         """The corners of a plane region, and the places where the name changes; empty in other dimensions."""
         return self.outline.corners

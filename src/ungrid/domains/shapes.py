@@ -171,6 +171,10 @@ class Outlined(Region):
     def axes(self) -> tuple[Axis, ...]:
         return bounding_axes(self.names, self.unit, self.pieces)
 
+    @property
+    def given_names(self) -> frozenset[str]:
+        return frozenset(self.parts) - {"boundary"}
+
     @cached_property
     def pieces(self) -> tuple[Curve, ...]:
         return joined(oriented(self.loops))

@@ -90,6 +90,10 @@ class TriangulatedRegion(Region):
         wrong = volume < 0 if facets.shape[1] == 2 else volume > 0
         return np.where(wrong[:, None], facets[:, ::-1], facets)
 
+    @property
+    def given_names(self) -> frozenset[str]:
+        return frozenset(self.parts) - {BOUNDARY}
+
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
         labels = self._labels()

@@ -1,7 +1,7 @@
 """Tetrahedra for regions in space.
 
 Boxes are cut into bricks, balls are refined from eight tetrahedra, and regions made of tetrahedra are refined as they
-are. Combined regions need the optional mesher netgen (the extra ``geometry``).
+are. Boxes and balls put together need the optional mesher netgen (the extra ``geometry``).
 """
 
 from typing import Any
@@ -10,7 +10,19 @@ import numpy as np
 import skfem
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Ball, Box, Region, TriangulatedRegion
+from ungrid._base.optional import require
+from ungrid.domains import (
+    Ball,
+    Box,
+    Difference,
+    Intersection,
+    Named,
+    Piece,
+    Region,
+    TriangulatedRegion,
+    Trimmed,
+    Union,
+)
 
 
 def solid_mesh(region: Region, h: float) -> Any:
@@ -27,7 +39,34 @@ def solid_mesh(region: Region, h: float) -> Any:
         while _longest(whole) > 2 * h:
             whole = whole.refined()
         return _named(whole, region)
-    raise InputError(f"a mesh of a {type(region).__name__} in space", "a box, a ball or a region of tetrahedra")
+    return _named(_by_netgen(region, h), region)
+
+
+def _by_netgen(region: Region, h: float) -> Any:
+    """Netgen meshes the same shape, built by its geometry kernel (Schoeberl 1997)."""
+    occ = require("netgen.occ", "geometry")
+    found = occ.OCCGeometry(_shape(occ, region)).GenerateMesh(maxh=h)
+    points = np.asarray(found.Coordinates(), dtype=np.float64)
+    cells = np.asarray(found.Elements3D().NumPy()["nodes"], dtype=np.int64)[:, :4] - 1
+    return skfem.MeshTet(points.T.copy(), cells.T.copy())
+
+
+def _shape(occ: Any, region: Region) -> Any:
+    if isinstance(region, Named):
+        return _shape(occ, region.region)
+    if isinstance(region, Box):
+        return occ.Box(tuple(region.low.tolist()), tuple(region.high.tolist()))
+    if isinstance(region, Ball):
+        return occ.Sphere(region.center, region.radius)
+    if isinstance(region, Union):
+        return _shape(occ, region.first) + _shape(occ, region.second)
+    if isinstance(region, Intersection):
+        return _shape(occ, region.first) * _shape(occ, region.second)
+    if isinstance(region, Difference):
+        return _shape(occ, region.first) - _shape(occ, region.second)
+    raise InputError(
+        f"a mesh with a {type(region).__name__} in space", "boxes and balls put together, or a region of tetrahedra"
+    )
 
 
 def _longest(whole: Any) -> float:
@@ -36,8 +75,17 @@ def _longest(whole: Any) -> float:
 
 
 def _named(whole: Any, region: Region) -> Any:
+    """Every facet of the boundary under the name of the closest piece, of which it should be a kept part."""
     facets = whole.boundary_facets()
     middles = whole.p[:, whole.facets[:, facets]].mean(axis=1).T
-    closest = np.argmin([piece.distance(middles) for piece in region.pieces], axis=0)
+    extent = float(np.linalg.norm(region.high - region.low))
+    closest = np.argmin([_distance(piece, middles, extent) for piece in region.pieces], axis=0)
     names = np.array([piece.name for piece in region.pieces])[closest]
     return whole.with_boundaries({part: facets[names == part] for part in region.parts})
+
+
+def _distance(piece: Piece, points: np.ndarray, extent: float) -> np.ndarray:
+    """To the whole surface, with a small addition where another part of it was kept."""
+    if not isinstance(piece, Trimmed):
+        return piece.distance(points)
+    return piece.surface.distance(points) + np.where(np.isfinite(piece.distance(points)), 0.0, 1e-6 * extent)
