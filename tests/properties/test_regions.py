@@ -57,7 +57,7 @@ def inside(region, points) -> np.ndarray:
     return {"Union": first | second, "Intersection": first & second, "Difference": first & ~second}[kind]
 
 
-GRID = np.stack(np.meshgrid(*2 * [np.linspace(-2.013, 2.017, 61)]), axis=-1).reshape(-1, 2)
+GRID = np.stack(np.meshgrid(*2 * [np.linspace(-2.013, 2.017, 45)]), axis=-1).reshape(-1, 2)
 
 
 def away_from(region, points, distance):
@@ -81,7 +81,7 @@ def winding(region, points) -> np.ndarray:
     return total / (2 * np.pi)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(recipes)
 def test_the_boundary_encloses_the_set(recipe):
     region = built(recipe)
@@ -89,7 +89,7 @@ def test_the_boundary_encloses_the_set(recipe):
     np.testing.assert_array_equal(region.contains(points), inside(region, points))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(recipes)
 def test_the_winding_number_is_one_inside_and_zero_outside(recipe):
     region = built(recipe)
@@ -97,7 +97,7 @@ def test_the_winding_number_is_one_inside_and_zero_outside(recipe):
     np.testing.assert_allclose(winding(region, points), region.contains(points), atol=1e-6)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(recipes)
 def test_greens_and_gauss_theorems(recipe):
     """The area is half the integral of x n, its integrals over each axis agree, and that of n vanishes."""
@@ -109,7 +109,7 @@ def test_greens_and_gauss_theorems(recipe):
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-14)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(recipes)
 def test_quadrature_agrees_with_the_boundary(recipe):
     """Gauss: the integral of the divergence of (x^3 y^2, x y^4) is that of the normal flux."""
@@ -124,7 +124,7 @@ def test_quadrature_agrees_with_the_boundary(recipe):
     np.testing.assert_allclose(weights @ divergence, lengths @ (flux * normals).sum(axis=1), atol=1e-10)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(recipes)
 def test_the_turns_add_up(recipe):
     """Gauss-Bonnet: over a loop, what the tangent turns along the curves and at the corners is one turn."""
@@ -136,7 +136,7 @@ def test_the_turns_add_up(recipe):
         assert abs(abs(along + at_vertices) - 2 * np.pi) < 1e-6
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(recipes, st.integers(0, 2**32 - 1))
 def test_normals_point_outwards(recipe, seed):
     region = built(recipe)
