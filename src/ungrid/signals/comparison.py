@@ -37,14 +37,19 @@ def values_and_half_widths(field: SplineField, points: np.ndarray, level: float 
 def with_conformal_width(
     method: Interpolation, train: Measurements, at: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A classical method's values, and its constant half width from groups that it was not given (split conformal)."""
+    """A classical method's values at points (m, d), and their constant half width, both (m, c)."""
+    half = conformal_half_width(method, train, seed)
+    value = method.fit(train.points, train.values)(at)
+    return value, np.broadcast_to(half, value.shape)
+
+
+def conformal_half_width(method: Interpolation, train: Measurements, seed: int) -> np.ndarray:
+    """The half width (c,) of 90 % intervals, from groups that the method was not given (split conformal)."""
     held = next(group_folds(train.groups, seed + 1))
     rest, kept = some(train.take(held), MOST_TESTED, seed), train.take(~held)
     error = np.abs(method.fit(kept.points, kept.values)(rest.points) - rest.values)
     error = error[~np.isnan(error).any(axis=1)]
-    half = np.array([conformal_quantile(column, 0.9) for column in error.T])
-    value = method.fit(train.points, train.values)(at)
-    return value, np.broadcast_to(half, value.shape)
+    return np.array([conformal_quantile(column, 0.9) for column in error.T])
 
 
 def given_to(name: str, train: Measurements, seed: int) -> Measurements:

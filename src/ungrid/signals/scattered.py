@@ -24,14 +24,15 @@ from ungrid._base.errors import InputError
 from ungrid.domains import Box
 from ungrid.fields import SplineField
 from ungrid.kernels.blas import single_threaded_blas
+from ungrid.reference.interpolation import Interpolation
 from ungrid.sampling import PointSamples
 from ungrid.signals.comparison import (
     CLASSICAL,
     MOST_TESTED,
+    conformal_half_width,
     given_to,
     summary,
     values_and_half_widths,
-    with_conformal_width,
 )
 from ungrid.signals.conformal import Intervals, calibrated
 from ungrid.signals.measurements import Measurements, group_folds, measurements, some
@@ -281,7 +282,7 @@ def _table(
         for name in names[1:]:
             part = given_to(name, train, seed)
             given[name] = max(given[name], len(part))
-            make = partial(_classical, name, part, test, seed)
+            make = partial(_classical, run.journal, f"table {k}/{name}", CLASSICAL[name], part, test, seed)
             found[name].append(run.journal.stage(f"table {k}/{name}", make))
             run.advance(run.work.classical)
         run.finished = (k + 1) * run.work.each_table_fold
@@ -292,8 +293,13 @@ def _table(
     return settings
 
 
-def _classical(name: str, train: Measurements, test: Measurements, seed: int) -> list[np.ndarray]:
-    return [*with_conformal_width(CLASSICAL[name], train, test.points, seed)]
+def _classical(
+    journal: Journal, name: str, method: Interpolation, train: Measurements, test: Measurements, seed: int
+) -> list[np.ndarray]:
+    """A classical method's values and half widths at the tested samples."""
+    half = journal.stage(f"{name}/half width", partial(conformal_half_width, method, train, seed))
+    value = journal.stage(f"{name}/values", lambda: method.fit(train.points, train.values)(test.points))
+    return [value, np.broadcast_to(half, value.shape)]
 
 
 def _fingerprint(samples: PointSamples, options: dict[str, Any]) -> dict[str, str]:
