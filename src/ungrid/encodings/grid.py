@@ -5,7 +5,8 @@ to its surface. A level with n cells on an axis has its nodes at the cell centre
 own size has one node for each sample, plus two further nodes at each end. Values between nodes are uniform B-splines
 of degree `order`: 1 is multilinear, 3 is twice continuously differentiable. Derivatives are those inside the cells: the
 second ones of order 1 miss the kinks at the nodes. Outside the box the features are constant, so they have none; on its
-surface they are those from inside.
+surface they are those from inside. On an axis that is a circle the further nodes are those of the other end, so that
+features and derivatives agree at the two ends; who calls the grid wraps the points.
 
 Sources: Müller, Evans, Schied and Keller 2022, *Instant neural graphics primitives* (levels, hashing); de Boor 1978, *A
 practical guide to splines* (basis). Differences: splines instead of linear interpolation, whole rows are hashed instead of
@@ -56,7 +57,10 @@ class SplineGrid(nn.Module):
         max_entries: nodes of a level above which it becomes a hash table of this many nodes; None: all levels are dense.
         seed: of the initial values.
         spread: the initial values are uniform in [-spread, spread].
+        circles: the axes whose two ends are one place; their levels must be dense.
     """
+
+    ties: Tensor | None
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class SplineGrid(nn.Module):
         max_entries: int | None = None,
         seed: int = 0,
         spread: float = 1e-2,
+        circles: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if order not in (1, 2, 3):
@@ -75,7 +80,7 @@ class SplineGrid(nn.Module):
         if len(cells) != len(features) or not cells or any(len(level) != len(extent) for level in cells):
             raise InputError(f"levels {cells} with features {features}", f"levels with {len(extent)} axes each")
         self.cells, self.features, self.extent, self.order = cells, features, extent, order
-        self.max_entries, self.seed, self.spread = max_entries, seed, spread
+        self.max_entries, self.seed, self.spread, self.circles = max_entries, seed, spread, circles
         self.dim, self.out_features = len(extent), sum(features)
         self._shape = np.array([[n + 2 * PAD for n in level] for level in cells], dtype=np.int64)
         nodes = [math.prod(int(n) for n in shape) for shape in self._shape]
@@ -88,11 +93,38 @@ class SplineGrid(nn.Module):
         self._shift = self._scale * np.array(extent) - 0.5 + PAD
         uniform = torch.rand(int(sizes.sum()), generator=torch_generator(seed))
         self.table = nn.Parameter((2 * uniform - 1) * spread)
+        if circles and (self._hashed.any() or not set(circles) <= set(range(self.dim))):
+            raise InputError(
+                f"the circles {circles} of a grid of {self.dim} axes", "axes of a grid without hashed levels"
+            )
+        self.register_buffer("ties", self._tied_places() if circles else None, persistent=False)
+        self.tied_table()
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("cells", "features", "extent", "order", "max_entries", "seed", "spread")
+        names = ("cells", "features", "extent", "order", "max_entries", "seed", "spread", "circles")
         return {name: getattr(self, name) for name in names}
+
+    def _tied_places(self) -> Tensor:
+        """For every number of the table the place of the number that it is a copy of: itself, except round a circle."""
+        places = []
+        for level, cells in enumerate(self.cells):
+            axes = [np.arange(n + 2 * PAD) for n in cells]
+            for k in self.circles:
+                axes[k] = (axes[k] - PAD) % cells[k] + PAD
+            node = np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), self._shape[level]).reshape(-1, 1)
+            features = self.features[level]
+            places.append((self._start[level] + node * features + np.arange(features)).reshape(-1))
+        return torch.from_numpy(np.concatenate(places))
+
+    def tied_table(self) -> Tensor:
+        """The table, with the further nodes of circles renewed; its gradients reach the nodes that they are copies of."""
+        if self.ties is None:
+            return self.table
+        self.table.data.copy_(
+            self.table.data[self.ties]
+        )  # by its data: an operation that saved the table keeps its values
+        return self.table[self.ties] if torch.is_grad_enabled() else self.table
 
     @property
     def finest_cell(self) -> tuple[float, ...]:
@@ -103,7 +135,7 @@ class SplineGrid(nn.Module):
         """Features at unit coordinates, differentiable to any order: by the kernels on a CPU, else by `interpolate`."""
         if self.runs_fused(x):
             flat = x.reshape(-1, self.dim).float().contiguous()
-            return _Encode.apply(flat, self.table, self).reshape(*x.shape[:-1], self.out_features)
+            return _Encode.apply(flat, self.tied_table(), self).reshape(*x.shape[:-1], self.out_features)
         if self._has_kernel(x):
             flat = self.inside(x.reshape(-1, self.dim))
             return self.partials(flat, ((0,) * self.dim,))[0].reshape(*x.shape[:-1], self.out_features)
@@ -144,7 +176,11 @@ class SplineGrid(nn.Module):
             orders: for each derivative how often it differentiates along every axis; zeros are the features.
         """
         x = x.to(self.table.dtype)
-        return _Partials.apply(x, self.table, self, orders) if self._has_kernel(x) else self.plain_partials(x, orders)
+        return (
+            _Partials.apply(x, self.tied_table(), self, orders)
+            if self._has_kernel(x)
+            else self.plain_partials(x, orders)
+        )
 
     def plain_partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n e"]:
         """`partials` in plain PyTorch, on any device."""
@@ -224,7 +260,7 @@ class SplineGrid(nn.Module):
         taps, d, f = self.order + 1, self.dim, self.features[level]
         offsets = torch.cartesian_prod(*[torch.arange(taps, device=first.device)] * d).reshape(-1, d)
         start, entries = int(self._start[level]), int(self._entries[level])
-        table = self.table[start : start + entries * f].reshape(entries, f)
+        table = self.tied_table()[start : start + entries * f].reshape(entries, f)
         return offsets, table[self._index(first[:, None, :] + offsets, level)]
 
     def _index(self, nodes: Tensor, level: int) -> Tensor:

@@ -1,8 +1,8 @@
 """The neural field: network after encoding, between an affine map of the coordinates and one of the values.
 
 Convention: the networks see unit coordinates ``(x - center) / scale``; axes of one unit share one scale, and the longest of
-them spans [-1, 1], so that gradients are isotropic. Values are ``network * value_scale + value_offset``. Derivatives of the
-field are therefore in the user's units.
+them spans [-1, 1], so that gradients are isotropic. Longitudes on a full circle are wrapped into the domain first. Values are
+``network * value_scale + value_offset``. Derivatives of the field are therefore in the user's units.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ungrid._base.errors import InputError
 from ungrid._base.taylor import Needed, Taylor, start
 from ungrid.domains import Domain
+from ungrid.domains.circle import is_circle
 from ungrid.encodings import SplineGrid
 from ungrid.fields.field import Field
 from ungrid.fields.fused import GridSquareError, grid_values
@@ -102,7 +103,11 @@ class NeuralField(Field):
         return {name: getattr(self, name) for name in names}
 
     def unit(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        """Unit coordinates, in the precision of `x`."""
+        """Unit coordinates, in the precision of `x`; round a circle those of the same place in the domain."""
+        for k, axis in enumerate(self.domain.axes):
+            if is_circle(axis):
+                turns = ((x[..., k : k + 1].detach() - axis.low) / axis.length).floor()
+                x = torch.cat([x[..., :k], x[..., k : k + 1] - turns * axis.length, x[..., k + 1 :]], dim=-1)
         center = torch.as_tensor((self.domain.low + self.domain.high) / 2, dtype=x.dtype, device=x.device)
         return (x - center) / torch.as_tensor(unit_scale(self.domain), dtype=x.dtype, device=x.device)
 
@@ -119,6 +124,7 @@ class NeuralField(Field):
         if torch.is_grad_enabled():
             return network(encoding(unit))
         if isinstance(encoding, SplineGrid) and isinstance(network, GridDecoder) and encoding.runs_fused(unit):
+            encoding.tied_table()
             return grid_values(encoding, network, unit)
         flat = unit.reshape(-1, unit.shape[-1])
         rows = len(flat) if unit.device.type != "cpu" else ROWS
@@ -173,10 +179,10 @@ class NeuralField(Field):
         return torch.cat([self._scaled(streams[:1]), streams[1:] * scale])
 
 
-def grid_parameters(encoding: SplineGrid, network: GridDecoder) -> list[nn.Parameter]:
+def grid_parameters(encoding: SplineGrid, network: GridDecoder) -> list[Tensor]:
     """The parameters in the order in which `GridSquareError` takes them."""
     return [
-        encoding.table,
+        encoding.tied_table(),
         network.skip,
         network.first,
         *network.middle,

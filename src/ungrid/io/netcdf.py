@@ -3,7 +3,8 @@
 Convention: the variable's own dimensions are the axes, with the names and units of their coordinates; every axis
 increases (descending ones, such as latitudes from the north, are flipped together with the values); a dimension without
 coordinates counts from 0. Times are measured from the first one, in the unit of the file. Packed integers are decoded;
-fill values become NaN. Longitudes of 180 degrees and more throughout are given as negative ones.
+fill values become NaN. Longitudes of 180 degrees and more throughout are given as negative ones. Longitudes in degrees east
+whose samples go round the globe make an axis of 360 degrees: a circle, across whose ends a field is continuous.
 """
 
 import os

@@ -13,6 +13,7 @@ from torch import nn
 
 from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid
+from ungrid.domains.circle import is_circle
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
@@ -83,7 +84,8 @@ def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = S
     cells, features = choose_levels(grid.shape, max(share * numbers - DECODER_NUMBERS, SMALLEST_SHARE * numbers))
     scale = unit_scale(grid.box)
     extent = tuple(axis.length / 2 / s for axis, s in zip(grid.box.axes, scale, strict=True))
-    return SplineGrid(cells, features, extent=extent, order=3, seed=seed)
+    circles = tuple(k for k, axis in enumerate(grid.box.axes) if is_circle(axis))
+    return SplineGrid(cells, features, extent=extent, order=3, seed=seed, circles=circles)
 
 
 def neural_field(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> NeuralField:
