@@ -26,6 +26,7 @@ import numpy as np
 
 from ungrid.domains import Axis, Box
 from ungrid.io.tables import local_kilometres, read_table
+from ungrid.kernels.blas import single_threaded_blas
 from ungrid.reference.interpolation import Interpolation, Predictor
 from ungrid.sampling import PointSamples
 from ungrid.signals import comparison, scattered
@@ -113,7 +114,8 @@ def compare(samples: PointSamples, folds: Iterator[np.ndarray], protocol: str, s
         print(f"{protocol}: fitted in {seconds['ungrid'][-1]:.1f} s, {settings}", flush=True)
         for name, method in methods().items():
             start = time.perf_counter()
-            found = comparison.with_conformal_width(method, train, at * train.scale, 0)
+            with single_threaded_blas():  # as in a fit; a busy machine would lose seconds in thousands of tiny calls
+                found = comparison.with_conformal_width(method, train, at * train.scale, 0)
             everything.setdefault(name, []).append(found)
             seconds.setdefault(name, []).append(time.perf_counter() - start)
     y = np.concatenate(truth)
