@@ -102,6 +102,7 @@ def fit_scattered(
     options = {"seed": seed, "steps": steps, "harmonic": harmonic, "hold-out": holdout}
     run = _Run(Journal(checkpoint, _fingerprint(samples, options), resume=resume), report, seed=seed, harmonic=harmonic)
     run.journal.began = start
+    run.next_report = run.journal.seconds + _FIRST_REPORT  # not while stored stages are read back
     few = len(data) < FEW  # then every fold is tested and the search is repeated on all samples
     run.steps, run.budget = steps, budget or _SEARCH_SECONDS
     if few:
@@ -180,7 +181,7 @@ class _Run:
         self.intervals: Intervals | None = None
         self.trials, self.finished = 0, 0.0
         self.loss = self.rmse = math.nan
-        self.next_report = max(_FIRST_REPORT, self.journal.seconds)
+        self.next_report = _FIRST_REPORT
 
     def fit(
         self, name: str, data: Measurements, domain: Box, out_names: tuple[str, ...], *, settings: Settings | None
