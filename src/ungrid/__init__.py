@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ungrid.io import save as save
     from ungrid.io import write as write
     from ungrid.operators import Jet as Jet
-    from ungrid.signals import evaluate as evaluate
-    from ungrid.signals import fit as fit
     from ungrid.signals import plan as plan
     from ungrid.signals import sample_grid as sample_grid
+    from ungrid.signals.evaluate import evaluate as evaluate
+    from ungrid.signals.fit import fit as fit
     from ungrid.solvers import FitResult as FitResult
 
 _ROOM_OF = {

@@ -42,8 +42,8 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     "RandomFeatures, sine": lambda seed: RandomFeatures(
         2, 4, scale=(2.0, 3.0), extent=(1.0, 0.5), shape="sine", seed=seed
     ),
-    "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 0.4, (2 / 3, 2.0)),
-    "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 0.4, (1.5,), cosine=True),
+    "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (2 / 3, 2.0)),
+    "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (1.5,), cosine=True),
     "Multipoles": lambda seed: Multipoles((0.8, 0.7 + seed / 100), 0.1, 2),
     "Joined": lambda seed: Joined((Identity(2), RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed))),
     "SplineGrid, order 1": lambda seed: SplineGrid(((5, 5),), (2,), extent=(1.0, 1.0), order=1, seed=seed),

@@ -15,8 +15,8 @@ from ungrid.operators import Jet, laplacian
 BASES: dict[str, Callable[[], nn.Module]] = {
     "tanh": lambda: RandomFeatures(2, 4, scale=(2.0, 1.0), extent=(1.0, 0.5)),
     "sine": lambda: RandomFeatures(2, 4, scale=(2.0, 1.0), extent=(1.0, 0.5), shape="sine"),
-    "corner": lambda: CornerFunctions((0.7, 0.6), 0.4, (2 / 3, 4 / 3, 2.0)),
-    "corner, cosine": lambda: CornerFunctions((0.7, 0.6), 0.4, (0.5, 3.0), cosine=True),
+    "corner": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (2 / 3, 4 / 3, 2.0)),
+    "corner, cosine": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (0.5, 3.0), cosine=True),
     "poles": lambda: Multipoles((0.8, 0.7), 0.1, 2),
     "joined": lambda: Joined(
         (Multipoles((0.8, 0.7), 0.1, 1), RandomFeatures(2, 2, scale=(1.0, 1.0), extent=(1.0, 1.0)))
@@ -48,7 +48,9 @@ def test_singular_functions_are_harmonic(name: str) -> None:
 @pytest.mark.parametrize("angle", [math.pi / 3, math.pi / 2, 1.5 * math.pi, 1.9 * math.pi])
 def test_corner_functions_meet_the_conditions_on_both_edges(angle: float) -> None:
     direction, exponents = 2.0, tuple((k - 0.5) * math.pi / angle * (1 + 1e-13) for k in (1, 2))
-    mixed = CornerFunctions((0.1, -0.2), direction, exponents)  # zero on the first edge, no slope across the second
+    mixed = CornerFunctions(
+        (0.1, -0.2), direction, angle, exponents
+    )  # zero on the first edge, no slope across the second
     r = torch.linspace(0.1, 1, 7, dtype=torch.float64)[:, None]
     first = torch.tensor([math.cos(direction), math.sin(direction)], dtype=torch.float64)
     second = torch.tensor([math.cos(direction + angle), math.sin(direction + angle)], dtype=torch.float64)
@@ -57,13 +59,13 @@ def test_corner_functions_meet_the_conditions_on_both_edges(angle: float) -> Non
     assert float(mixed(vertex + r * first).abs().max()) < 1e-12
     slopes = mixed.partials(vertex + r * second, [(1, 0), (0, 1)])
     assert float((slopes[0] * across[0] + slopes[1] * across[1]).abs().max()) < 1e-11
-    whole = CornerFunctions((0.1, -0.2), direction, tuple(k * math.pi / angle * (1 + 1e-13) for k in (1, 2)))
+    whole = CornerFunctions((0.1, -0.2), direction, angle, tuple(k * math.pi / angle * (1 + 1e-13) for k in (1, 2)))
     assert float(whole(vertex + r * second).abs().max()) < 1e-11
 
 
 def test_what_cannot_be_made() -> None:
     with pytest.raises(InputError, match="positive numbers"):
-        CornerFunctions((0.0, 0.0), 0.0, (0.0,))
+        CornerFunctions((0.0, 0.0), 0.0, 1.0, (0.0,))
     with pytest.raises(InputError, match="one number of coordinates"):
         Joined((RandomFeatures(1, 2, scale=(1.0,), extent=(1.0,)), Multipoles((2.0, 2.0), 1.0, 0)))
     with pytest.raises(InputError, match="up to 4"):

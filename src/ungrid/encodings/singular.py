@@ -33,6 +33,7 @@ class CornerFunctions(nn.Module):
     Args:
         vertex: the corner (x, y).
         direction: the angle of the edge from which θ counts, anticlockwise through the domain.
+        angle: the interior angle; the cut, where θ jumps by 2π, lies opposite to the middle of the corner.
         exponents: the λ.
         cosine: cosines instead of sines: for a corner whose first edge has a Neumann condition.
     """
@@ -40,17 +41,29 @@ class CornerFunctions(nn.Module):
     dim = 2
 
     def __init__(
-        self, vertex: tuple[float, float], direction: float, exponents: tuple[float, ...], *, cosine: bool = False
+        self,
+        vertex: tuple[float, float],
+        direction: float,
+        angle: float,
+        exponents: tuple[float, ...],
+        *,
+        cosine: bool = False,
     ) -> None:
         super().__init__()
         if not exponents or min(exponents) <= 0:
             raise InputError(f"the exponents {exponents}", "positive numbers")
-        self.vertex, self.direction, self.exponents, self.cosine = vertex, direction, exponents, cosine
+        self.vertex, self.direction, self.angle, self.exponents, self.cosine = (
+            vertex,
+            direction,
+            angle,
+            exponents,
+            cosine,
+        )
         self.out_features = len(exponents)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("vertex", "direction", "exponents", "cosine")
+        names = ("vertex", "direction", "angle", "exponents", "cosine")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch f"]:
@@ -59,11 +72,9 @@ class CornerFunctions(nn.Module):
 
     def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
         """Partial derivatives; `orders` says how often each differentiates along x and y."""
-        z = _complex(x, self.vertex) * complex(math.cos(self.direction), -math.sin(self.direction))
-        # The branch cut goes opposite to the middle of the domain: θ in [0, 2π) with a corner's angle below 2π.
-        angle = torch.angle(z)
-        r, theta = z.abs().clamp(min=NEAREST), torch.where(angle < -1e-9, angle + 2 * math.pi, angle)
-        logarithm = torch.complex(torch.log(r), theta)
+        middle = self.direction + self.angle / 2
+        z = _complex(x, self.vertex) * complex(math.cos(middle), -math.sin(middle))
+        logarithm = torch.complex(torch.log(z.abs().clamp(min=NEAREST)), torch.angle(z) + self.angle / 2)
         turn = complex(math.cos(self.direction), -math.sin(self.direction))  # dz / dx; dz / dy is i times it
         rows = []
         for a, b in orders:

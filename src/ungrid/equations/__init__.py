@@ -15,7 +15,6 @@ from ungrid.equations.equation import Burgers as Burgers
 from ungrid.equations.equation import Equation as Equation
 from ungrid.equations.equation import Heat as Heat
 from ungrid.equations.equation import Helmholtz as Helmholtz
-from ungrid.equations.equation import JetLike as JetLike
 from ungrid.equations.equation import KdV as KdV
 from ungrid.equations.equation import Poisson as Poisson
 from ungrid.equations.equation import SecondOrder as SecondOrder

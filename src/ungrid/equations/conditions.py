@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ungrid._base.errors import InputError
+from ungrid._base.jetlike import JetLike
 from ungrid.equations import coefficients
 from ungrid.equations.coefficients import Coefficient, Unknown
-from ungrid.equations.equation import TIME, JetLike
+from ungrid.equations.equation import TIME
 
 INITIAL = "initial"
 

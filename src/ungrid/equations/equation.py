@@ -8,32 +8,16 @@ others are space. Nothing here imports torch: a jet turns the coefficients into 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ungrid._base.errors import InputError
+from ungrid._base.jetlike import JetLike
 from ungrid.equations import coefficients
 from ungrid.equations.coefficients import Coefficient, Unknown
 
 TIME = "t"
-
-
-class JetLike(Protocol):
-    """What an equation asks of a jet."""
-
-    axes: tuple[str, ...]
-
-    @property
-    def value(self) -> Any: ...
-
-    def d(self, *axes: str) -> Any: ...
-
-    def evaluate(self, function: Callable[[np.ndarray], np.ndarray]) -> Any:
-        """A function of the points (n, d) -> (n, k) as values (n, k) of the jet's kind."""
-
-    def parameter(self, name: str) -> Any:
-        """The present value of an unknown number."""
 
 
 class Equation(ABC):

@@ -5,7 +5,7 @@ N is the number of points of the flattened batch, k and p the numbers of first d
 Taylor pass carries, as `ungrid._base.taylor` lays them out.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ungrid._base.errors import InputError
+from ungrid._base.jetlike import JetLike
 from ungrid._base.taylor import Needed
 from ungrid.domains import Domain
 
@@ -53,7 +54,7 @@ class TaylorField(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-class LocalDerivatives(ABC):
+class LocalDerivatives(JetLike):
     """What an equation may ask of a function at a batch of points, by the names of the axes.
 
     Attributes:

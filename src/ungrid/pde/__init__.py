@@ -24,4 +24,4 @@ from ungrid.equations import SecondOrder as SecondOrder
 from ungrid.equations import Strong as Strong
 from ungrid.equations import Unknown as Unknown
 from ungrid.equations import Wave as Wave
-from ungrid.pde.solve import solve as solve
+from ungrid.pde.ladder import solve as solve

@@ -69,7 +69,7 @@ def _at_corner(problem: Problem, corner: Corner) -> CornerFunctions | None:
     direction = math.atan2(corner.directions[0][1], corner.directions[0][0])
     if not exponents or units[0] != units[1]:
         return None
-    return CornerFunctions(vertex, direction, exponents, cosine=not kinds[0])  # type: ignore[arg-type]
+    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0])  # type: ignore[arg-type]
 
 
 def _rounded(exponent: float) -> float:

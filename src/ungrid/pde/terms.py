@@ -36,7 +36,6 @@ def problem_terms(
     *,
     seed: int,
     parameters: Mapping[str, Tensor] | None = None,
-    measured: bool = True,
 ) -> list[Term]:
     """The equation, every condition, every measurement as terms on their own points.
 
@@ -45,7 +44,6 @@ def problem_terms(
         counts: how many points.
         seed: of the points.
         parameters: present values of the unknown numbers.
-        measured: whether measurements are among the terms.
     """
     rng = np.random.default_rng(seed)
     terms = [_equation_term(problem, counts.inside, rng, parameters or {})]
@@ -57,7 +55,7 @@ def problem_terms(
             terms += _condition_terms(problem, condition, part, n, rng, parameters or {})
     for periodic in problem.periodic:
         terms += _periodic_terms(problem, periodic, max(8, counts.boundary // 4), rng)
-    return terms + [_measured_term(problem, given) for given in problem.measured if measured]
+    return terms + [_measured_term(problem, given) for given in problem.measured]
 
 
 def _operator(problem: Problem, equation: Callable[[Any], Tensor], parameters: Mapping[str, Tensor]) -> JetOperator:

@@ -33,7 +33,7 @@ Densifier = Callable[[np.ndarray], np.ndarray]
 """From values (n, m, c) to those on the dense lattice (2 n + 1, 2 m + 1, c) of `networks.half_lattice`."""
 
 
-def applies(samples: GridSamples) -> bool:
+def knows_every_other(samples: GridSamples) -> bool:
     """Whether these are the samples of a picture, none of them missing."""
     return samples.kind == "image" and min(samples.grid.shape) >= SMALLEST and not samples.missing
 

@@ -4,7 +4,8 @@ Every equation at every point is a row of a linear system for the change of the 
 equation takes one solve, a nonlinear one a few. The system is solved as it is, by an orthogonal factorisation: its condition
 number is near 1 / rounding by design, so that normal equations would lose everything.
 
-Convention: rows are scaled to a largest entry of 1 and multiplied by the square root of their term's weight. The unknowns
+Convention: rows are scaled to a largest entry of 1 and multiplied by the square root of their term's weight; those of
+measured values (terms with targets) by `MEASURED` and the inverse of their standard error instead. The unknowns
 are the weights (features, components) in row-major order, and then the unknown numbers of the equations; a positive unknown
 is searched for by its logarithm.
 
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+import scipy.optimize
 import torch
 from torch import Tensor
 
@@ -31,7 +34,9 @@ from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # singular directions below it are left out
 SHORTEST = 2.0**-8  # of a damped step
+STEP, TRIALS = 1e-3, 40  # of the unknown numbers: relative step of their differences, and most trials
 CHUNK = 1 << 13  # rows whose features are computed at once
+MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
 
 
 class Basis(Protocol):
@@ -66,6 +71,19 @@ class Rows:
     target: Tensor | None
     weight: Tensor | None
     partials: dict[Partial, Tensor]
+
+    @property
+    def shares(self) -> Tensor:
+        """Inverse standard errors of measured values (n,), relative to the largest."""
+        if self.weight is None:
+            return torch.ones(len(self.points), dtype=self.points.dtype)
+        return (self.weight / self.weight.max()).sqrt()
+
+    def noise(self, residual: Tensor) -> float:
+        """Standard deviation of the scaled rows of measured values, known or from their residuals."""
+        if self.weight is not None:
+            return MEASURED / float(self.weight.max().sqrt())
+        return MEASURED * _rms(residual)
 
     def residual_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> "System":
         """The rows of the system, and the residual, at some weights."""
@@ -109,13 +127,13 @@ class Found:
         residuals: root mean square of the scaled residual before every step and at the end.
         parameters: the unknown numbers.
         linear: whether the system did not depend on the weights.
-        system: the last scaled matrix with the columns of the unknown numbers, for their covariance.
+        deviations: standard errors of the unknown numbers.
     """
 
     residuals: list[float] = field(default_factory=list)
     parameters: dict[str, float] = field(default_factory=dict)
     linear: bool = False
-    covariance: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 def solve_output_layer(
@@ -144,7 +162,7 @@ def solve_output_layer(
     axes = tuple(axis.name for axis in u.domain.axes)
     rows = [prepared(u, term, axes, unknowns or {}) for term in terms]
     state = _State(rows, axes, u.network.weight.detach().clone(), dict(unknowns or {}))
-    found = state.iterate(solver)
+    found = state.find(solver)
     with torch.no_grad():
         u.network.weight.copy_(state.weights)
     return found
@@ -179,58 +197,78 @@ class _State:
             ]
             matrix = torch.cat([part.matrix, *[e[:, :, None] for e in extra]], dim=2) if extra else part.matrix
             scale = part.matrix.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
-            if block.weight is not None:  # measured values: rows in standard errors, not in sizes
-                scale = torch.ones_like(scale) / block.weight.sqrt().reshape(-1, 1, 1)
             factor = math.sqrt(block.term.weight) / scale
+            if block.target is not None:  # measured
+                factor = MEASURED * block.shares.reshape(-1, 1, 1).expand_as(scale)
             matrices.append((matrix * factor).flatten(0, 1))
             rights.append((-part.residual[..., None] * factor).flatten())
         return torch.cat(matrices), torch.cat(rights)
 
+    def find(self, solver: OutputLayer) -> Found:
+        """The weights, and around them the unknown numbers: for every trial of these the weights are solved again.
+
+        Source: Golub and Pereyra 1973, *The differentiation of pseudo-inverses and nonlinear least squares problems whose
+        variables separate* (variable projection); the derivatives by the few numbers are differences.
+        """
+        found = self.iterate(solver)
+        if self.numbers:
+            names = list(self.numbers)
+
+            def left(numbers: np.ndarray) -> np.ndarray:
+                self.numbers = dict(zip(names, numbers.tolist(), strict=True))
+                self.iterate(solver)
+                return (self.system()[1] / MEASURED).numpy()
+
+            start = np.array([self.numbers[name] for name in names])
+            best = scipy.optimize.least_squares(left, start, diff_step=STEP, xtol=1e-7, max_nfev=TRIALS)
+            left(best.x)
+            found.residuals.append(_rms(self.system()[1]))
+        found.parameters = {name: float(value) for name, value in self.values().items()}
+        found.deviations = self._deviations(self.system()[0])
+        return found
+
     def iterate(self, solver: OutputLayer) -> Found:
-        found, before = Found(), None
+        """Gauss-Newton on the weights, for the numbers as they are."""
+        found, count = Found(), self.weights.numel()
         matrix, right = self.system()
         for _ in range(solver.steps):
             if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
                 raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
             size = _rms(right)
             found.residuals.append(size)
-            step = least_squares(matrix, right, solver.rcond)
             before = matrix
-            matrix, right, taken = self._damped(step, size)
-            found.linear = len(found.residuals) == 1 and torch.allclose(before, matrix, rtol=1e-12, atol=1e-14)
-            after = _rms(right)
-            if found.linear or taken == 0 or abs(size - after) <= solver.tolerance * size:
+            matrix, right, taken = self._damped(least_squares(matrix[:, :count], right, solver.rcond), size)
+            found.linear = len(found.residuals) == 1 and torch.allclose(
+                before[:, :count], matrix[:, :count], rtol=1e-12, atol=1e-14
+            )
+            if found.linear or taken == 0 or abs(size - _rms(right)) <= solver.tolerance * size:
                 break
         found.residuals.append(_rms(right))
-        found.parameters = {name: float(value) for name, value in self.values().items()}
-        found.covariance = self._deviations(matrix, right)
         return found
 
     def _damped(self, step: Tensor, size: float) -> tuple[Tensor, Tensor, float]:
         """The longest of the halved steps that makes the residual smaller; none of them leaves everything as it was."""
-        start, numbers, length = self.weights, dict(self.numbers), 1.0
+        start, length = self.weights, 1.0
         while length >= SHORTEST:
-            count = start.numel()
-            self.weights = start + length * step[:count].reshape(start.shape)
-            self.numbers = {
-                name: number + length * float(step[count + k]) for k, (name, number) in enumerate(numbers.items())
-            }
+            self.weights = start + length * step.reshape(start.shape)
             matrix, right = self.system()
-            if _rms(right) < size or not math.isfinite(size):
+            if _rms(right) < size:
                 return matrix, right, length
             length /= 2
-        self.weights, self.numbers = start, numbers
+        self.weights = start
         return *self.system(), 0.0
 
-    def _deviations(self, matrix: Tensor, right: Tensor) -> dict[str, float]:
-        """Standard errors of the unknown numbers, with the weights of the field projected out."""
-        if not self.numbers:
+    def _deviations(self, matrix: Tensor) -> dict[str, float]:
+        """Standard errors of the unknown numbers, with the weights of the field projected out (Gauss-Markov)."""
+        measured = [block for block in self.rows if block.target is not None]
+        if not self.numbers or not measured:
             return {}
+        left = [block.residual_of(self.axes, self.weights, self.values()).residual for block in measured]
+        noise = math.sqrt(sum(b.noise(r) ** 2 for b, r in zip(measured, left, strict=True)) / len(measured))
         k = len(self.numbers)
         basis, own = matrix[:, :-k], matrix[:, -k:]
         own = own - basis @ least_squares(basis, own, RCOND)
-        noise = float(right.square().sum()) / max(1, len(right))
-        inverse = torch.linalg.pinv(own.T @ own) * noise
+        inverse = torch.linalg.pinv(own.T @ own) * noise**2
         values = self.values()
         return {
             name: float(inverse[i, i].clamp(min=0).sqrt()) * (float(values[name]) if self.positive[name] else 1.0)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ungrid._base.devices import set_threads
-from ungrid.equations import Problem
+from ungrid.equations import Measured, Problem
 from ungrid.fields import NeuralField
 from ungrid.networks import Linear
 from ungrid.objectives import Term
@@ -75,7 +75,8 @@ class Ladder:
         unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in self.problem.unknowns}
         found = solve_output_layer(u, terms, OutputLayer(), unknowns=unknowns)
         parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1)
-        made = Attempt(u, max(parts.values()), parts, features, scale, found, time.perf_counter() - began)
+        check = max(value for name, value in parts.items() if name != Measured.label)
+        made = Attempt(u, check, parts, features, scale, found, time.perf_counter() - began)
         if keep:
             self.attempts.append(made)
         if self.report is not None:
@@ -140,8 +141,8 @@ def solve(
 
 
 def choose_scale(ladder: Ladder) -> float:
-    """The slope with the least check on a small basis."""
-    tried = {scale: ladder.attempt(PILOT, scale, keep=False).check for scale in SCALES}
+    """The slope with the least check on a small basis, in which measured values count too."""
+    tried = {scale: max(ladder.attempt(PILOT, scale, keep=False).parts.values()) for scale in SCALES}
     return min(tried, key=lambda scale: tried[scale])
 
 
@@ -151,7 +152,7 @@ def statistics(problem: Problem, best: Attempt, ladder: Ladder) -> dict[str, Any
         "method": "random features, least squares", "seconds": ladder.seconds, "steps": len(best.found.residuals) - 1,
         "parameters": sum(p.numel() for p in best.field.parameters()), "features": best.features, "scale": best.scale,
         "relative_residual": best.check, "residuals": best.parts, "unknowns": best.found.parameters,
-        "deviations": best.found.covariance, "problem": problem.name, "metrics": {"relative_residual": best.check},
+        "deviations": best.found.deviations, "problem": problem.name, "metrics": {"relative_residual": best.check},
     }  # fmt: skip
 
 
@@ -161,9 +162,7 @@ def relative_residuals(
     """The check of every term on points of its own, (root mean square residual) / (that of the sizes of its terms)."""
     numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in parameters.items()}
     fresh = Counts(points, points // 2)
-    terms = problem_terms(
-        problem, fresh, seed=seed, parameters=numbers, measured=False
-    )  # those have noise of their own
+    terms = problem_terms(problem, fresh, seed=seed, parameters=numbers)
     unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in problem.unknowns}
     typical = typical_size(u, terms)
     return {term.name: relative_residual(u, term, numbers, unknowns, typical) for term in terms}
@@ -198,7 +197,8 @@ def relative_residual(
         found = linearise(
             term.operator.equation, rows.points, axes, lambda partial: rows.partials[partial] @ weights, numbers
         )
-        residual, size = found.residual, found.residual.abs()
+        target = torch.zeros_like(found.residual) if rows.target is None else rows.target
+        residual, size = found.residual - target, found.residual.abs() + target.abs()
         for partial, rate in found.by_partial.items():
             size = size + (rate * (rows.partials[partial] @ weights)[:, None, :]).abs().sum(dim=2)
             if term.name != EQUATION:
