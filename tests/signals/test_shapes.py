@@ -7,6 +7,8 @@ from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, TriangleMesh
 from ungrid.sampling import PointSamples
 from ungrid.signals import evaluate, fit
+from ungrid.signals.shapes import pool
+from ungrid.solvers import Limits
 
 
 def sphere(rings: int) -> TriangleMesh:
@@ -110,3 +112,10 @@ def test_terms_of_shapes_check_their_input():
         fit(distances(100, unit="km"), supervise="distance")
     with pytest.raises(InputError, match="hold-out"):
         fit(sphere(8), holdout="even")
+
+
+def test_a_short_fit_draws_fewer_distances():
+    """Drawing takes time of the budget: at most a share of it, and never more than a long fit's."""
+    counts = [pool(Limits(budget=seconds)) for seconds in (1.0, 20.0, 60.0, 1e6)]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[1] < counts[-1] == pool(Limits(steps=10**6))

@@ -22,11 +22,13 @@ from ungrid.sampling import PointSamples, RandomPoints
 from ungrid.signals.gridded import Objective
 from ungrid.signals.methods import Recipe, neural_field
 from ungrid.signals.options import Options
-from ungrid.solvers import FitResult, fit_terms
+from ungrid.solvers import FitResult, Limits, fit_terms
 
 MARGIN = 0.1  # of the longest edge of the bounding box, on every side
+SHARES = 0.3, 0.2  # of the rows of samples: very near the surface, near; the rest are anywhere
 NEAR, FAR = 0.004, 0.03  # standard deviations of samples about the surface, in longest edges
-POOL = 600_000  # samples of the distance
+POOL = 1_200_000  # samples of the distance at most: far from the surface a node of the finest level needs some, too
+PER_SECOND, PER_STEP, LEAST = 15_000, 2_000, 100_000  # fewer of them for a short fit, whose time they would take
 ROW = 8  # neighbouring samples along the last axis, half a cell apart: the kernels serve them as one run
 CELLS = 128  # of the longest axis of the grid that sizes the levels
 LEARNING_RATE, TABLE_RATE, FINAL = 3e-3, 2e-2, 1e-3  # more digits than a picture needs: the steps must end small
@@ -34,7 +36,8 @@ BATCH = 1 << 16
 FINER = 16  # cells for each scattered distance: a surface has more detail than its volume has samples
 CHECKED = 40_000  # further samples of the distance, on which the best field is chosen
 SLOPES = 1 << 10  # points of a step at which the gradient is taken: each costs as much as about 30 distances
-SPREAD = 0.15  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges
+SPREAD = 0.01  # distances are weighted by 1 / (|distance| + SPREAD), in longest edges: first the surface must be right
+NOISY_SPREAD = 0.15  # of scattered ones, whose errors may not shrink towards the surface
 
 
 def shape_grid(mesh: TriangleMesh) -> RegularGrid:
@@ -70,10 +73,10 @@ def distance_samples(
 ) -> tuple[np.ndarray, SurfaceDistance]:
     """Points (count, 3) and their signed distances with gradients, in rows of `ROW` along z, the last axis.
 
-    Of the rows, 40 % are very near the surface, then 30 % near, then 30 % anywhere.
+    First the rows very near the surface, then those near it, then those anywhere (`SHARES`).
     """
     rows = count // ROW
-    near, close = int(0.4 * rows), int(0.3 * rows)
+    near, close = (int(share * rows) for share in SHARES)
     surface, _ = sample_surface(mesh, near + close, rng)
     longest = longest_edge(mesh)
     spread = np.repeat([NEAR, FAR], [near, close])[:, None] * longest
@@ -95,12 +98,13 @@ def longest_edge(mesh: TriangleMesh) -> float:
 class Distances:
     """Signed distances (N,) at points (N, d), `together` neighbours in a row; gradients (N, d) where they are known.
 
-    `longest` is the length of the shape, to which errors and `SPREAD` are relative.
+    `longest` is the length of the shape, to which errors and `spread` (as `SPREAD`) are relative.
     """
 
     points: np.ndarray
     values: np.ndarray
     longest: float
+    spread: float
     together: int = 1
     gradients: np.ndarray | None = None
 
@@ -149,7 +153,7 @@ def fit_shape(
         )
     began = time.perf_counter()
     rng = np.random.default_rng(options.seed)
-    drawn, check = (sampled(mesh, grid, count, rng) for count in (POOL, CHECKED))
+    drawn, check = (sampled(mesh, grid, count, rng) for count in (pool(options.limits), CHECKED))
     given, hidden = drawn, None
     if holdout is not None:
         rows = rng.permutation(len(drawn.points) // ROW)
@@ -166,14 +170,20 @@ def fit_distances(
 ) -> FitResult:
     """Fit a signed distance to scattered samples of it; `hidden` ones are only measured on."""
     longest = float((given.domain.high - given.domain.low).max()) / (1 + 2 * MARGIN)
-    own, other = (Distances(part.points, part.values[:, 0], longest) for part in (given, hidden))
+    own, other = (Distances(part.points, part.values[:, 0], longest, NOISY_SPREAD) for part in (given, hidden))
     return fitted_distances(own, own, other, parts, grid, objective, options, {"kind": "shape"}, 0.0)
+
+
+def pool(limits: Limits) -> int:
+    """How many samples of the distance a fit within these limits draws."""
+    wanted = PER_SECOND * limits.budget if limits.steps is None else PER_STEP * limits.steps
+    return min(POOL, max(LEAST, int(wanted)))
 
 
 def sampled(mesh: TriangleMesh, grid: RegularGrid, count: int, rng: np.random.Generator) -> Distances:
     """`distance_samples` as a value."""
     points, found = distance_samples(mesh, grid, count, rng)
-    return Distances(points, found.value, longest_edge(mesh), ROW, found.gradient)
+    return Distances(points, found.value, longest_edge(mesh), SPREAD, ROW, found.gradient)
 
 
 def after(options: Options, seconds: float) -> Options:
@@ -220,7 +230,8 @@ def distance_terms(
     scale, size = given.scale, min(BATCH, batch, len(given.points))
     points = torch.from_numpy(given.points).to(device)
     target = torch.from_numpy(given.values / scale).float()[:, None].to(device)
-    weight = torch.from_numpy(SPREAD / (np.abs(given.values) / given.longest + SPREAD)).float().to(device)
+    falling = 1 / (np.abs(given.values) / given.longest + given.spread)
+    weight = torch.from_numpy(falling / falling.mean()).float().to(device)
     distances = RandomPoints(points, target, weight, size=size, together=given.together)
     terms = [Term(points=distances, name="distance")]
     if objective.normals:
