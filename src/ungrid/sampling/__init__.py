@@ -7,4 +7,3 @@ from ungrid.sampling.batch import Sampler as Sampler
 from ungrid.sampling.grids import GridBatches as GridBatches
 from ungrid.sampling.samples import GridSamples as GridSamples
 from ungrid.sampling.samples import PointSamples as PointSamples
-from ungrid.sampling.varied import VariedPoints as VariedPoints

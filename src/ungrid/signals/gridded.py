@@ -23,7 +23,7 @@ from ungrid.fields import Field, NeuralField
 from ungrid.metrics import relative_l2
 from ungrid.objectives import Term, mean_absolute
 from ungrid.operators.differences import Neighbours
-from ungrid.sampling import GridBatches, GridSamples, VariedPoints
+from ungrid.sampling import GridBatches, GridSamples
 from ungrid.signals.methods import Recipe, neural_field
 from ungrid.signals.options import Options
 from ungrid.solvers import FitResult, fit_terms
@@ -151,8 +151,6 @@ def fit_gridded(
         return {"psnr_db": psnr(with_values(u, offset, scale), shown, objective.differences)}
 
     terms = objective_terms(given.grid, target, parts.batch, objective, options.seed)
-    if objective.plain and parts.varied:
-        terms = [Term(points=VariedPoints(given.grid, target, size=parts.batch))]
     result = fit_terms(
         field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics,
         better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint,

@@ -32,17 +32,13 @@ SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one method fits one signal: the parts of the field, the solver, and the points of a step.
-
-    `varied`: whether these are drawn more often where a gridded signal varies (networks that see each sample rarely).
-    """
+    """How one method fits one signal: the parts of the field, the solver, and the points of a step."""
 
     method: str
     encoding: nn.Module
     network: nn.Module
     solver: Adam
     batch: int
-    varied: bool = False
 
 
 def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidth: float | None = None) -> Recipe:
@@ -68,7 +64,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
     if method == "siren":
         omega = bandwidth or min(30.0, max(10.0, longest / 8))
         siren = Siren(dim, channels, width=WIDTH, depth=DEPTH, first_omega0=omega, seed=seed)
-        return Recipe(method, Identity(dim), siren, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), BATCH, varied=True)
+        return Recipe(method, Identity(dim), siren, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), BATCH)
     if method == "fourier":
         encoding = FourierFeatures(dim, FOURIER_FEATURES, bandwidth or 10.0, seed=seed)
         slow = Adam(lr=3e-3, final=1e-3, betas=(0.9, 0.999), warmup=20)
@@ -79,7 +75,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
     else:
         raise InputError(f"the method {method!r}", f"auto, {', '.join(METHODS)}")
     network = MLP(encoding.out_features, channels, width=WIDTH, depth=DEPTH, activation="relu", seed=seed + 1)
-    return Recipe(method, encoding, network, slow, BATCH, varied=True)
+    return Recipe(method, encoding, network, slow, BATCH)
 
 
 def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:
