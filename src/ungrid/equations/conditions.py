@@ -25,8 +25,8 @@ On = str | tuple[str, ...] | None
 def _number(u: JetLike, what: str, given: Coefficient | Unknown) -> Any:
     if isinstance(given, Unknown):
         return u.parameter(given.name)
-    if not callable(given):
-        return float(given)  # type: ignore[arg-type]
+    if isinstance(given, int | float):
+        return float(given)
     return u.evaluate(lambda points: coefficients.values(what, given, points, u.axes).reshape(-1, 1))
 
 
@@ -44,13 +44,11 @@ class Condition(ABC):
         value: of the right-hand side.
         on: names of parts, or None for all that no other condition names.
         component: which of the unknown functions.
-        hard: build it into the field instead of asking for it at points; None leaves that to the solver.
     """
 
     value: Coefficient = 0.0
     on: On = None
     component: int = field(default=0, kw_only=True)
-    hard: bool | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def residual(self, u: JetLike, normal: Any) -> Any:

@@ -8,12 +8,11 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.domains import Domain
 from ungrid.equations.coefficients import Unknown, values
-from ungrid.equations.conditions import INITIAL, Condition, Dirichlet, Initial, Measured, Periodic
+from ungrid.equations.conditions import INITIAL, Condition, Initial, Measured, Periodic
 from ungrid.equations.equation import TIME, Equation, SecondOrder, Strong, is_zero
 
 FINAL = "final"
 TRIED = 64  # points at which coefficients are tried out
-AGREE = 1e-6  # relative: what two conditions may differ by where they meet, for rounding
 
 AnyCondition = Condition | Periodic | Measured
 
@@ -165,24 +164,3 @@ class Problem:
             for part in parts:
                 at = self.domain.sample_boundary(TRIED, rng, part=part)[0]
                 values(f"the value of {condition.label}", condition.value, at, self.axes)
-        self._check_corners()
-
-    def _check_corners(self) -> None:
-        """The start and the sides must agree where they meet, if both prescribe the value."""
-        starts = [c for c in self.conditions if isinstance(c, Initial)]
-        if not starts:
-            return
-        rng = np.random.default_rng(1)
-        for condition, parts in self.boundary_conditions():
-            if not isinstance(condition, Dirichlet) or condition.component != starts[0].component:
-                continue
-            for part in parts:
-                at = self.domain.sample_boundary(TRIED, rng, part=part)[0].copy()
-                at[:, self.axes.index(TIME)] = self.domain.low[self.axes.index(TIME)]
-                both = [values(c.label, c.value, at, self.axes) for c in (condition, starts[0])]
-                gap, size = np.abs(both[0] - both[1]).max(), max(1.0, float(np.abs(both[1]).max()))
-                if gap > AGREE * size and condition.hard and starts[0].hard:
-                    raise InputError(
-                        f"{condition.label} and the initial value differ by {gap:.3g} where they meet",
-                        "values that agree", "or hard=False for one of them",
-                    )  # fmt: skip

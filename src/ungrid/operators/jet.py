@@ -7,7 +7,7 @@ Taylor pass carries, as `ungrid._base.taylor` lays them out.
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -162,7 +162,6 @@ class Jet(LocalDerivatives):
         x: the points, (*batch, d).
         axes: the names of the d columns; a field brings its own.
         needs: what will be asked: `asked` of an earlier jet of the same equation. Never changes a result.
-        parameters: unknown numbers of the equation.
 
     Example:
         >>> x = torch.tensor([[2.0, 3.0]])
@@ -178,10 +177,9 @@ class Jet(LocalDerivatives):
         *,
         axes: tuple[str, ...] | None = None,
         needs: frozenset[Request] = frozenset(),
-        parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.axes = _axis_names(u, axes, x.shape[-1])
-        self._u, self.points, self.parameters = u, x, parameters or {}
+        self._u, self.points, self.parameters = u, x, {}
         self._asked: set[Request] = set()
         self._forward = _forward_pass(u, needs, x.shape[-1])
         self._known: dict[Request, Tensor] = {}
@@ -240,22 +238,20 @@ class JetOperator:
         equation: a residual, such as ``lambda u: u.d("t") - nu * u.d("x", "x")``.
         axes: the names of the columns of the points; a field brings its own.
         needs: which derivatives the equation asks for, once known.
-        parameters: unknown numbers of the equation.
     """
 
     equation: Callable[[LocalDerivatives], Tensor]
     axes: tuple[str, ...] | None = None
     needs: frozenset[Request] | None = None
-    parameters: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, u: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch d"]) -> Tensor:
         """The residual of u at the points."""
         if self.needs is None:
-            probe = Jet(u, points, axes=self.axes, parameters=self.parameters)
+            probe = Jet(u, points, axes=self.axes)
             with torch.no_grad():
                 self.equation(probe)
             self.needs = probe.asked
-        return self.equation(Jet(u, points, axes=self.axes, needs=self.needs, parameters=self.parameters))
+        return self.equation(Jet(u, points, axes=self.axes, needs=self.needs))
 
 
 @dataclass(frozen=True)

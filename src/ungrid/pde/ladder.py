@@ -2,8 +2,7 @@
 
 The check never is the loss: it evaluates every equation and condition at points of its own. Its figure is the root mean
 square of a residual divided by that of the sum of the sizes of its terms, ``Σ |a_α D_α u| + |b|``: 1e-6 says that six digits
-cancel. It is what the ladder chooses by; it is no bound of the error (for that, `certificates`; for the distance to a
-classical solution, `reference`).
+cancel. It is what the ladder chooses by; it is no bound of the error.
 """
 
 import time
@@ -117,8 +116,9 @@ def solve(
         report: called with each row of the history.
 
     Returns:
-        The field; in the stats ``relative_residual`` (the largest over equation and conditions, on fresh points),
-        ``residuals`` (each), ``unknowns`` and their ``deviations``, seconds, parameters, and every attempt in the history.
+        The field. In the stats ``relative_residual`` (the largest over equation and conditions, on fresh points),
+        ``residuals`` (each), ``unknowns`` and their ``deviations``, seconds and parameters; in the history the bases after
+        the choice of the slope.
 
     Raises:
         InputError: if an equation gives values of a wrong shape or that are not finite.
@@ -162,7 +162,7 @@ def relative_residuals(
     """The check of every term on points of its own, (root mean square residual) / (that of the sizes of its terms)."""
     numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in parameters.items()}
     fresh = Counts(points, points // 2)
-    terms = problem_terms(problem, fresh, seed=seed, parameters=numbers)
+    terms = problem_terms(problem, fresh, seed=seed)
     unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in problem.unknowns}
     typical = typical_size(u, terms)
     return {term.name: relative_residual(u, term, numbers, unknowns, typical) for term in terms}

@@ -21,9 +21,7 @@ HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the 
 POLES = 10  # order of the multipoles of a hole
 
 
-def random_field(
-    problem: Problem, features: int, scale: float, *, seed: int, shape: str = "tanh", singular: bool = True
-) -> NeuralField:
+def random_field(problem: Problem, features: int, scale: float, *, seed: int) -> NeuralField:
     """An unfitted field on the problem's domain: random features, joined with the singular functions of its corners.
 
     Args:
@@ -31,17 +29,15 @@ def random_field(
         features: random features.
         scale: their largest slope.
         seed: of their directions and places.
-        shape: "tanh" or "sine".
-        singular: whether corners and holes get functions of their own.
     """
     domain: Domain = problem.domain
     units = unit_scale(domain)
     extent = tuple(axis.length / 2 / s for axis, s in zip(domain.axes, units, strict=True))
     scales = tuple(scale / e for e in extent)
-    basis: torch.nn.Module = RandomFeatures(domain.dim, features, scale=scales, extent=extent, shape=shape, seed=seed)
-    extra = (*corner_functions(problem), *hole_functions(problem)) if singular else ()
-    encoding = Joined((basis, *extra)) if extra else basis
-    network = Linear(int(encoding.out_features), len(problem.equation.out_names))  # type: ignore[arg-type]
+    random = RandomFeatures(domain.dim, features, scale=scales, extent=extent, seed=seed)
+    singular = (*corner_functions(problem), *hole_functions(problem))
+    encoding = Joined((random, *singular)) if singular else random
+    network = Linear(encoding.out_features, len(problem.equation.out_names))
     with torch.no_grad():
         network.weight.zero_()
     return NeuralField(domain.box, encoding, network, out_names=problem.equation.out_names).double()
@@ -63,13 +59,12 @@ def _at_corner(problem: Problem, corner: Corner) -> CornerFunctions | None:
     shift = 0.0 if kinds[0] == kinds[1] else 0.5
     exponents = tuple((k - shift) * math.pi / corner.angle for k in range(1, SINGULAR_TERMS + 1))
     exponents = tuple(_rounded(e) for e in exponents if e <= HIGHEST_EXPONENT)
-    center = (problem.domain.low + problem.domain.high) / 2
-    units = unit_scale(problem.domain)
-    vertex = tuple(float((v - c) / s) for v, c, s in zip(corner.vertex, center, units, strict=True))
+    units, middle = unit_scale(problem.domain), (problem.domain.low + problem.domain.high) / 2
     direction = math.atan2(corner.directions[0][1], corner.directions[0][0])
     if not exponents or units[0] != units[1]:
         return None
-    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0])  # type: ignore[arg-type]
+    vertex = (float(corner.vertex[0] - middle[0]) / units[0], float(corner.vertex[1] - middle[1]) / units[0])
+    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0])
 
 
 def _rounded(exponent: float) -> float:

@@ -4,7 +4,6 @@ Convention: points in double precision, in the user's coordinates. A condition's
 is called "equation". Terms of one problem drawn with different seeds have independent points.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ungrid.domains import Domain
 from ungrid.equations import Condition, Initial, Measured, Periodic, Problem
 from ungrid.objectives import Term
 from ungrid.operators import JetOperator, Jump
@@ -24,65 +22,39 @@ BOUNDARY_WEIGHT = 100.0  # squares: boundary rows count ten times as much as row
 
 @dataclass(frozen=True)
 class Counts:
-    """How many points: inside, on the whole boundary with the start, and near each corner."""
+    """How many points: inside, and on the whole boundary with the start."""
 
     inside: int
     boundary: int
 
 
-def problem_terms(
-    problem: Problem,
-    counts: Counts,
-    *,
-    seed: int,
-    parameters: Mapping[str, Tensor] | None = None,
-) -> list[Term]:
+def problem_terms(problem: Problem, counts: Counts, *, seed: int) -> list[Term]:
     """The equation, every condition, every measurement as terms on their own points.
 
     Args:
         problem: the problem.
         counts: how many points.
         seed: of the points.
-        parameters: present values of the unknown numbers.
     """
     rng = np.random.default_rng(seed)
-    terms = [_equation_term(problem, counts.inside, rng, parameters or {})]
+    terms = [_equation_term(problem, counts.inside, rng)]
     sizes = {part: problem.domain.boundary_measure(part) for part in problem.domain.parts}
     total = sum(sizes[part] for _, parts in problem.boundary_conditions() for part in parts) or 1.0
     for condition, parts in problem.boundary_conditions():
         for part in parts:
             n = max(1 if problem.domain.dim == 1 else 8, round(counts.boundary * sizes[part] / total))
-            terms += _condition_terms(problem, condition, part, n, rng, parameters or {})
+            terms += _condition_terms(problem, condition, part, n, rng)
     for periodic in problem.periodic:
         terms += _periodic_terms(problem, periodic, max(8, counts.boundary // 4), rng)
     return terms + [_measured_term(problem, given) for given in problem.measured]
 
 
-def _operator(problem: Problem, equation: Callable[[Any], Tensor], parameters: Mapping[str, Tensor]) -> JetOperator:
-    return JetOperator(equation, problem.axes, parameters=parameters)
+def _equation_term(problem: Problem, n: int, rng: np.random.Generator) -> Term:
+    points = torch.from_numpy(problem.domain.sample(n, rng))
+    return Term(points=AllPoints(points), operator=JetOperator(problem.equation.residual, problem.axes), name=EQUATION)
 
 
-def _equation_term(problem: Problem, n: int, rng: np.random.Generator, parameters: Mapping[str, Tensor]) -> Term:
-    points = torch.from_numpy(inner_points(problem.domain, n, rng))
-    return Term(
-        points=AllPoints(points), operator=_operator(problem, problem.equation.residual, parameters), name=EQUATION
-    )
-
-
-def inner_points(domain: Domain, n: int, rng: np.random.Generator) -> np.ndarray:
-    """About `n` points strictly inside, spread evenly: (m, d)."""
-    found: np.ndarray = domain.sample(n, rng)  # type: ignore[attr-defined]
-    return found
-
-
-def _condition_terms(
-    problem: Problem,
-    condition: Condition,
-    part: str,
-    n: int,
-    rng: np.random.Generator,
-    parameters: Mapping[str, Tensor],
-) -> list[Term]:
+def _condition_terms(problem: Problem, condition: Condition, part: str, n: int, rng: np.random.Generator) -> list[Term]:
     sample = problem.domain.sample_boundary(n, rng, part=part)
     points, normals = torch.from_numpy(sample.points), torch.from_numpy(sample.normals)
 
@@ -91,9 +63,9 @@ def _condition_terms(
         return found
 
     name = f"{condition.label}: {part}"
-    terms = [_boundary_term(points, _operator(problem, residual, parameters), name)]
+    terms = [_boundary_term(points, JetOperator(residual, problem.axes), name)]
     if isinstance(condition, Initial) and condition.rate is not None:
-        terms.append(_boundary_term(points, _operator(problem, condition.rate_residual, parameters), f"{name}, rate"))
+        terms.append(_boundary_term(points, JetOperator(condition.rate_residual, problem.axes), f"{name}, rate"))
     return terms
 
 

@@ -14,9 +14,9 @@ layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5 (rank-defici
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.optimize
@@ -39,6 +39,7 @@ CHUNK = 1 << 13  # rows whose features are computed at once
 MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
 
 
+@runtime_checkable
 class Basis(Protocol):
     """An encoding that knows the derivatives of its features."""
 
@@ -157,7 +158,7 @@ def solve_output_layer(
     Raises:
         InputError: if the field or a term is of another kind, or the system is not finite.
     """
-    if not isinstance(u.network, Linear) or not hasattr(u.encoding, "partials"):
+    if not isinstance(u.network, Linear) or not isinstance(u.encoding, Basis):
         raise InputError(f"a {type(u.network).__name__} on a {type(u.encoding).__name__}", "Linear on a basis")
     axes = tuple(axis.name for axis in u.domain.axes)
     rows = [prepared(u, term, axes, unknowns or {}) for term in terms]
@@ -301,13 +302,17 @@ def prepared(u: NeuralField, term: Term, axes: tuple[str, ...], unknowns: Mappin
 
 
 def requested(
-    equation: object, point: Tensor, axes: tuple[str, ...], components: int, unknowns: Mapping[str, tuple[float, bool]]
+    equation: Callable[[Any], Tensor],
+    point: Tensor,
+    axes: tuple[str, ...],
+    components: int,
+    unknowns: Mapping[str, tuple[float, bool]],
 ) -> list[Partial]:
     """The partial derivatives that an equation asks for."""
     parameters = {name: torch.tensor(start, dtype=point.dtype) for name, (start, _) in unknowns.items()}
     jet = GivenDerivatives(point, axes, lambda _: torch.ones(len(point), components, dtype=point.dtype), parameters)
     with torch.enable_grad():
-        equation(jet)  # type: ignore[operator]
+        equation(jet)
     return list(jet.variables)
 
 
@@ -317,8 +322,8 @@ def user_partials(u: NeuralField, x: Tensor, partials: Sequence[Partial]) -> dic
         raise InputError("a field with different value scales or an offset", "one scale and no offset")
     d, scale = x.shape[1], unit_scale(u.domain)
     orders = [tuple(partial.count(k) for k in range(d)) for partial in partials]
-    encoding: Basis = u.encoding  # type: ignore[assignment]
-    parts = [encoding.partials(u.unit(part), orders) for part in x.split(CHUNK)]
+    assert isinstance(u.encoding, Basis)
+    parts = [u.encoding.partials(u.unit(part), orders) for part in x.split(CHUNK)]
     stacked = torch.cat(parts, dim=1)
     factors = [u.value_scale[0] / math.prod(s**n for s, n in zip(scale, order, strict=True)) for order in orders]
     return {partial: stacked[k] * factors[k] for k, partial in enumerate(partials)}
