@@ -12,6 +12,7 @@ shared instead: two holes called ``hole`` are one part.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,84 +51,52 @@ _DIFFERENCE = _Rule("difference", (OUT, OPPOSITE), (IN,), True, _outside_both)
 
 
 @dataclass(frozen=True)
-class Union(Region):
+class Combination(Region):
+    """Two regions combined by the rule of the class."""
+
+    first: Region
+    second: Region
+    _rule: ClassVar[_Rule]
+
+    def __post_init__(self) -> None:
+        _check(self.first, self.second, self)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return _axes(self.first, self.pieces)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        return combined(self.first, self.second, self._rule)
+
+    @property
+    def given_names(self) -> frozenset[str]:
+        return self.first.given_names | self.second.given_names
+
+    @cached_property
+    def body(self) -> Body:
+        return _body(self, self.first, self.second, self._rule)
+
+
+@dataclass(frozen=True)
+class Union(Combination):
     """The points in `first` or in `second`."""
 
-    first: Region
-    second: Region
-
-    def __post_init__(self) -> None:
-        _check(self.first, self.second, self)
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        return _axes(self.first, self.pieces)
-
-    @cached_property
-    def pieces(self) -> tuple[Piece, ...]:
-        return combined(self.first, self.second, _UNION)
-
-    @property
-    def given_names(self) -> frozenset[str]:
-        return self.first.given_names | self.second.given_names
-
-    @cached_property
-    def body(self) -> Body:
-        return _body(self, self.first, self.second, _UNION)
+    _rule = _UNION
 
 
 @dataclass(frozen=True)
-class Intersection(Region):
+class Intersection(Combination):
     """The points in `first` and in `second`."""
 
-    first: Region
-    second: Region
-
-    def __post_init__(self) -> None:
-        _check(self.first, self.second, self)
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        return _axes(self.first, self.pieces)
-
-    @cached_property
-    def pieces(self) -> tuple[Piece, ...]:
-        return combined(self.first, self.second, _INTERSECTION)
-
-    @property
-    def given_names(self) -> frozenset[str]:
-        return self.first.given_names | self.second.given_names
-
-    @cached_property
-    def body(self) -> Body:
-        return _body(self, self.first, self.second, _INTERSECTION)
+    _rule = _INTERSECTION
 
 
 @dataclass(frozen=True)
-class Difference(Region):
+class Difference(Combination):
     """The points in `first` that are not in `second`, with their boundary."""
 
-    first: Region
-    second: Region
-
-    def __post_init__(self) -> None:
-        _check(self.first, self.second, self)
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        return _axes(self.first, self.pieces)
-
-    @cached_property
-    def pieces(self) -> tuple[Piece, ...]:
-        return combined(self.first, self.second, _DIFFERENCE)
-
-    @property
-    def given_names(self) -> frozenset[str]:
-        return self.first.given_names | self.second.given_names
-
-    @cached_property
-    def body(self) -> Body:
-        return _body(self, self.first, self.second, _DIFFERENCE)
+    _rule = _DIFFERENCE
 
 
 def _check(first: Region, second: Region, result: Region) -> None:
