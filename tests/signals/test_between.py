@@ -73,7 +73,18 @@ def test_photographs_gain_by_what_was_learned() -> None:
 
 
 def test_others_are_fitted_as_ever() -> None:
-    assert not between.knows_every_other(picture(np.zeros((4, 40, 1))))
+    whole = picture(np.zeros((20, 20, 1)))
+    assert between.fills_gaps("auto", "even", whole)
+    assert not between.fills_gaps("grid", "even", whole)
+    assert not between.fills_gaps("auto", 0.1, whole)
+    assert not between.fills_gaps("auto", "even", picture(np.zeros((4, 40, 1))))
     holes = np.zeros((20, 20, 1))
     holes[3, 3] = np.nan
-    assert not between.knows_every_other(picture(holes))
+    assert not between.fills_gaps("auto", "even", picture(holes))
+
+
+def test_the_plan_knows_the_parameters() -> None:
+    samples = picture(smooth())
+    planned = ungrid.plan(samples, holdout="even")
+    fitted = ungrid.fit(samples, holdout="even").stats["parameters"]
+    assert planned["parameters"] <= fitted <= planned["parameters"] + 100  # the decoder's own

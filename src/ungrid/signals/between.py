@@ -33,9 +33,10 @@ Densifier = Callable[[np.ndarray], np.ndarray]
 """From values (n, m, c) to those on the dense lattice (2 n + 1, 2 m + 1, c) of `networks.half_lattice`."""
 
 
-def knows_every_other(samples: GridSamples) -> bool:
-    """Whether these are the samples of a picture, none of them missing."""
-    return samples.kind == "image" and min(samples.grid.shape) >= SMALLEST and not samples.missing
+def fills_gaps(method: str, holdout: float | str | None, given: GridSamples) -> bool:
+    """Whether `auto` is to be judged between the samples of a picture, none of which is missing."""
+    asked = method == "auto" and holdout == "even"
+    return asked and given.kind == "image" and min(given.grid.shape) >= SMALLEST and not given.missing
 
 
 def fit_between(given: GridSamples, hidden: GridSamples, options: Options) -> FitResult:

@@ -17,7 +17,7 @@ from ungrid.io.arrays import from_array
 from ungrid.io.source import read
 from ungrid.sampling import GridSamples, PointSamples
 from ungrid.signals.bandwidth import Bandwidth, choose_bandwidth
-from ungrid.signals.between import fit_between, knows_every_other
+from ungrid.signals.between import fills_gaps, fit_between
 from ungrid.signals.gridded import Objective, fit_gridded, split_grid
 from ungrid.signals.methods import METHODS, Recipe, neural_field, recipe
 from ungrid.signals.options import Options, Report
@@ -103,13 +103,7 @@ def fit(
     chosen: Bandwidth | None = None
     if isinstance(samples, GridSamples):
         given, hidden = split_grid(samples, holdout, seed)
-        if (
-            method == "auto"
-            and holdout == "even"
-            and hidden is not None
-            and objective.plain
-            and knows_every_other(given)
-        ):
+        if hidden is not None and objective.plain and fills_gaps(method, holdout, given):
             setup = time.perf_counter() - began
             result = fit_between(given, hidden, options)
             result.stats.update(setup_seconds=setup, method=f"{result.stats['between']} spline")

@@ -11,19 +11,22 @@ import torch
 
 from ungrid._base.devices import choose_device, set_threads
 from ungrid.domains import RegularGrid, TriangleMesh
+from ungrid.encodings.grid import PAD
 from ungrid.objectives import Term
-from ungrid.sampling import GridBatches, PointSamples
+from ungrid.sampling import GridBatches, GridSamples, PointSamples
+from ungrid.signals.between import fills_gaps, learned
 from ungrid.signals.fit import Source, choose_method, compile_kernels, load_samples
 from ungrid.signals.gridded import split_grid
 from ungrid.signals.measurements import FOLDS, measurements
 from ungrid.signals.methods import Recipe, neural_field, recipe
 from ungrid.signals.points import equivalent_grid, split_points
-from ungrid.signals.shapes import POOL, shape_grid
+from ungrid.signals.shapes import pool, shape_grid
 from ungrid.signals.spline_cost import FEW, Work, machine_speed
 from ungrid.signals.spline_posterior import node_count
 from ungrid.solvers import Limits
 
 PROBE_SECONDS = 0.3
+CORNER = 96  # samples on a side of what is tried of a picture
 COPIES = 8  # of the weights: gradients, moments, the best field, the file
 BYTES_PER_SAMPLE = 12
 BYTES_PER_NODE = 10_000  # of the closed form: factor, bands of every fold, draws
@@ -56,12 +59,14 @@ def plan(
         return _closed_form(samples, limits)
     out_names: tuple[str, ...] = ("distance",)
     if isinstance(samples, TriangleMesh):
-        grid, count = shape_grid(samples), POOL
+        grid, count = shape_grid(samples), pool(limits)
     elif isinstance(samples, PointSamples):
         given = split_points(samples, holdout, 0)[0]
         grid, out_names, count = equivalent_grid(given), given.out_names, given.values.size
     else:
         kept = split_grid(samples, holdout, 0)[0]
+        if fills_gaps(method, holdout, kept):
+            return _between(kept)
         grid, out_names, count = kept.grid, kept.out_names, kept.values.size - kept.missing * len(kept.out_names)
     parts = recipe(name, grid, len(out_names), seed=0)
     parameters = sum(p.numel() for part in (parts.encoding, parts.network) for p in part.parameters())
@@ -69,6 +74,17 @@ def plan(
     if limits.steps is not None:
         seconds = limits.steps * step_seconds(parts, grid, out_names, choose_device(device))
     return _rows(name, count, parameters, seconds, count * BYTES_PER_SAMPLE + parameters * 4 * COPIES)
+
+
+def _between(given: GridSamples) -> dict[str, Any]:
+    """A lattice twice as fine; the seconds are those of a corner of the picture, and of choosing on a quarter of it."""
+    height, width = given.grid.shape
+    parameters = math.prod(2 * n + 1 + 2 * PAD for n in given.grid.shape) * len(given.out_names)
+    corner = given.values[:CORNER, :CORNER]
+    began = time.perf_counter()
+    learned(corner)
+    seconds = (time.perf_counter() - began) * 1.25 * height * width / math.prod(corner.shape[:2])
+    return _rows("spline between the samples", given.values.size, parameters, seconds, parameters * 4 * COPIES)
 
 
 def step_seconds(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...], device: torch.device) -> float:

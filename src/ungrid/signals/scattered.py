@@ -112,7 +112,7 @@ def fit_scattered(
     run.work = Work.expected(data, run.budget, steps)
     table: list[dict[str, Any]] = []
     try:
-        with single_threaded_blas():  # most matrices are small
+        with single_threaded_blas(), run.journal.interrupts:  # most matrices are small
             settings = _table(run, data, folds, samples, table)
             field, chosen = run.fit(
                 "field", data, samples.domain, samples.out_names, settings=None if few else settings

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ungrid._base.errors import InputError
+from ungrid._base.interrupts import Interrupts
 from ungrid._base.random import torch_generator
 from ungrid.fields import Field
 from ungrid.objectives import Term
@@ -112,6 +113,9 @@ class Journal:
         run: the fingerprint, part by part.
         resume: start from the checkpoint where there is one.
 
+    Attributes:
+        interrupts: checked between stages; in effect inside its ``with`` block.
+
     Raises:
         InputError: if the checkpoint is damaged or has another fingerprint.
     """
@@ -126,6 +130,7 @@ class Journal:
             self.results, self.history = _exchanged(content["results"], torch.Tensor, Tensor.numpy), content["history"]
             self.earlier, self.turn = content["seconds"], content["turn"]
         self.began = self.last_save = time.perf_counter()
+        self.interrupts = Interrupts()
 
     @property
     def seconds(self) -> float:
@@ -144,6 +149,7 @@ class Journal:
                 del self.results[part]
             if time.perf_counter() - self.last_save >= STAGES_EVERY:
                 self.save()
+            self.interrupts.check()
         return self.results[name]
 
     def save(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ungrid._base.errors import InputError
+from ungrid._base.interrupts import Interrupts
 from ungrid.fields import Field
 from ungrid.objectives import Term
 from ungrid.solvers.adam import AdamState
@@ -95,7 +96,8 @@ def fit_terms(
     if resume and checkpoint is not None:
         run.restore(read_checkpoint(checkpoint))
     try:
-        outcome = run.until_done(patience)
+        with Interrupts() as interrupts:
+            outcome = run.until_done(patience, interrupts)
     except KeyboardInterrupt:
         outcome = Outcome.interrupted
     return run.result(outcome)
@@ -123,7 +125,7 @@ class _Run:
     def seconds(self) -> float:
         return self.earlier + time.perf_counter() - self.began
 
-    def until_done(self, patience: int | None) -> Outcome:
+    def until_done(self, patience: int | None, interrupts: Interrupts) -> Outcome:
         while (progress := self.limits.progress(self.state.step, self.seconds)) < 1.0:
             self.state = self.solver.step(self.u, self.terms, self.state, progress=progress)
             if not math.isfinite(self.state.loss):
@@ -134,6 +136,7 @@ class _Run:
                     return Outcome.converged
             if self.checkpoint is not None and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
                 self.save()
+            interrupts.check()
         return Outcome.budget if self.limits.steps is None else Outcome.steps
 
     def observe(self) -> None:
