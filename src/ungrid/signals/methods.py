@@ -25,6 +25,7 @@ METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
 BATCH = 1 << 12
+MATRIX_LR = 0.05  # of ReLU layers of this width
 DECODER_NUMBERS = 700  # about what the decoder of a grid holds
 SMALLEST_SHARE = 0.3  # of tiny signals, next to which the decoder is large
 SMALLEST_BATCH, LARGEST_BATCH = 1 << 13, 1 << 17  # of the grid: four steps for a pass over a small signal
@@ -54,7 +55,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
             takes the published one.
     """
     dim, longest = grid.box.dim, max(grid.shape)
-    slow = Adam(lr=1e-3, final=0.01)
+    slow = Adam(lr=1e-3, matrix_lr=MATRIX_LR, final=0.01)
     encoding: nn.Module
     if method == "grid":
         encoding = spline_grid(grid, channels, seed=seed)
@@ -67,7 +68,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         return Recipe(method, Identity(dim), siren, Adam(lr=5e-4, final=0.01, betas=(0.9, 0.999)), BATCH)
     if method == "fourier":
         encoding = FourierFeatures(dim, FOURIER_FEATURES, bandwidth or 10.0, seed=seed)
-        slow = Adam(lr=3e-3, final=1e-3, betas=(0.9, 0.999), warmup=20)
+        slow = Adam(lr=3e-3, matrix_lr=MATRIX_LR, final=1e-3, betas=(0.9, 0.999), warmup=20)
     elif method == "positional":
         encoding = Positional(dim, max(1, (longest - 1).bit_length() - 1))
     elif method == "relu":
