@@ -17,7 +17,6 @@ from scipy.interpolate import RectBivariateSpline
 
 import ungrid
 from ungrid.io import from_array
-from ungrid.signals.gridded import split_grid
 from ungrid.signals.methods import METHODS
 
 FOLDER = DATA / "signals" / "image"
@@ -48,11 +47,9 @@ def cubic(known: np.ndarray) -> np.ndarray:
 
 
 def fitted(image: np.ndarray, method: str, budget: float) -> np.ndarray:
-    """The values at all pixels of a field that is given the known samples only."""
+    """The values at all pixels of a field that is fitted to the known samples only."""
     whole = from_array(image)
-    given, _ = split_grid(whole, "even", seed=0)
-    result = ungrid.fit(given, method, budget=budget)
-    return result.field.on_grid(whole.grid)
+    return ungrid.fit(whole, method, holdout="even", budget=budget).field.on_grid(whole.grid)
 
 
 def main() -> None:

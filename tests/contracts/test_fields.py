@@ -154,6 +154,25 @@ def test_a_fused_square_error_is_the_mean_of_squares(make: Make, weighted: bool)
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_fused_divergence_is_the_plain_one(weighted: bool, scale: float) -> None:
+    encoding = Positional(2, 2)
+    network = MLP(encoding.out_features, 2, width=6, depth=2, output="logistic", seed=0)
+    field = NeuralField(BOX, encoding, network, out_names=NAMES, value_scale=(scale, scale))
+    generator = torch.Generator().manual_seed(1)
+    target, weight = torch.rand(40, 2, generator=generator), torch.rand(40, generator=generator) if weighted else None
+    slow, fast = (
+        error(points(40).float(), target, weight)
+        for error in (lambda *a: Field.divergence(field, *a), field.divergence)
+    )
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-6)
+    assert field.divergence(points(40), field(points(40)).detach()) < 1e-6
+    weights = list(field.parameters())
+    for one, other in zip(*(torch.autograd.grad(e, weights) for e in (fast, slow)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
 def test_seeds(make: Make, same_state: Callable[[nn.Module, nn.Module], bool]) -> None:
     before = torch.random.get_rng_state()
     assert same_state(make(3), make(3))

@@ -22,6 +22,7 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     f"MLP, {name}": lambda seed, name=name: MLP(4, 3, width=6, depth=2, activation=name, seed=seed)
     for name in ("relu", "gelu", "tanh", "silu", "softplus")
 } | {
+    "MLP, logistic": lambda seed: MLP(4, 3, width=6, depth=2, activation="tanh", output="logistic", seed=seed),
     "Siren": lambda seed: Siren(4, 3, width=6, depth=3, omega0=4.0, first_omega0=3.0, seed=seed),
     "Linear": lambda seed: Linear(4, 3, seed=seed),
     "GridDecoder": lambda seed: GridDecoder(4, 3, width=6, depth=2, seed=seed),

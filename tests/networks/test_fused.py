@@ -3,7 +3,7 @@ import torch
 
 from ungrid._base.errors import InputError
 from ungrid.networks import MLP, Siren, fused
-from ungrid.networks.fused import mean_square_error
+from ungrid.networks.fused import divergences, mean_square_error
 
 NETWORKS = {
     "siren": lambda: Siren(2, 3, width=48, depth=4, seed=1),
@@ -37,7 +37,7 @@ def test_loss_and_gradients_equal_the_plain_twin_in_double_precision(name, weigh
     x, target, weight = batch(network)
     weight = {None: None, "(n,)": weight, "(n, 1)": weight[:, None]}[weighted]
     loss = network.fused_square_error(x, target, weight)
-    assert "SquareError" in type(loss.grad_fn).__name__
+    assert "FusedMean" in type(loss.grad_fn).__name__
     twin = type(network)(**network.arguments()).double()
     twin.load_state_dict(network.state_dict())
     exact = mean_square_error(twin(x.double()), target.double(), None if weight is None else weight.double())
@@ -105,6 +105,52 @@ def test_number_of_threads_does_not_matter():
         assert all(relative(a, b) < 1e-4 for a, b in zip(other, found[0], strict=True))
 
 
+LOGISTIC = {name: lambda activation=name: MLP(40, 3, width=32, depth=3, activation=activation, output="logistic", seed=1)
+            for name in ("relu", "tanh")}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", LOGISTIC)
+@pytest.mark.parametrize("weighted", [None, "(n,)", "(n, 1)"])
+def test_divergence_and_gradients_equal_the_plain_twin_in_double_precision(activation, weighted):
+    network = LOGISTIC[activation]()
+    x, target, weight = batch(network)
+    target[:100], target[100:200] = 0.0, 1.0
+    weight = {None: None, "(n,)": weight, "(n, 1)": weight[:, None]}[weighted]
+    loss = network.fused_divergence(x, target, weight)
+    assert ("FusedMean" in type(loss.grad_fn).__name__) == (activation == "relu")
+    twin = LOGISTIC[activation]().double()
+    twin.load_state_dict(network.state_dict())
+    values, wanted = twin(x.double()), target.double()
+    entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
+    parts = -(wanted.xlogy(values) + (1 - wanted).xlogy(1 - values) + entropy)
+    exact = (parts if weight is None else parts * weight.double().reshape(-1, 1)).mean()
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-5)
+    for ours, theirs in zip(gradients(3 * loss, network), gradients(3 * exact, twin), strict=True):
+        assert relative(ours.double(), theirs) < 1e-4
+
+
+def test_divergence_is_zero_at_the_target_alone_and_strong_where_the_output_is_sure_and_wrong():
+    sums = torch.tensor([-30.0, -3.0, 0.0, 3.0, 30.0])
+    itself, slope = divergences(sums, torch.sigmoid(sums))
+    assert itself.abs().max() < 1e-6
+    assert slope.abs().max() == 0
+    errors, slopes = divergences(sums, torch.ones(5))
+    assert torch.allclose(errors, -torch.nn.functional.logsigmoid(sums), atol=1e-6)
+    assert slopes[0] == pytest.approx(-1.0)
+
+
+def test_divergence_of_a_linear_output_is_refused():
+    network = NETWORKS["relu"]()
+    with pytest.raises(InputError, match="logistic"):
+        network.fused_divergence(*batch(network)[:2])
+
+
+def test_squares_of_a_logistic_output_are_those_of_its_values():
+    network = LOGISTIC["relu"]()
+    x, target, _ = batch(network, 9)
+    assert torch.equal(network.fused_square_error(x, target), mean_square_error(network(x), target, None))
+
+
 def test_what_is_not_fused_takes_the_plain_formula():
     cases = [
         (NETWORKS["siren"]().double(), torch.float64),
@@ -115,7 +161,7 @@ def test_what_is_not_fused_takes_the_plain_formula():
         x, target, weight = (part.to(dtype) for part in batch(network, 9))
         loss = network.fused_square_error(x, target, weight)
         assert loss.dtype == dtype
-        assert "SquareError" not in type(loss.grad_fn).__name__
+        assert "FusedMean" not in type(loss.grad_fn).__name__
         assert torch.equal(loss, mean_square_error(network(x), target, weight))
     learned = torch.zeros(9, 3, requires_grad=True)
     network = NETWORKS["siren"]()

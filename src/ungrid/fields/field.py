@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ungrid._base.errors import InputError
 from ungrid.domains import Domain, RegularGrid
 
+CERTAIN = 1e-7  # probabilities are kept this far from 0 and 1
 CHUNK = 1 << 16  # points in one evaluation: the largest intermediate of a 256-wide network is then 64 MB
 
 
@@ -56,6 +57,18 @@ class Field(nn.Module, ABC):
         """The mean of ``weight * (u(x) - target)^2`` over points and channels; field classes may fuse it."""
         square = (self(x) - target).square()
         return (square if weight is None else square * weight[:, None]).mean()
+
+    def divergence(
+        self, x: Float[Tensor, "n d"], target: Float[Tensor, "n c"], weight: Float[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        """The mean of ``weight`` times the Kullback-Leibler divergence of ``u(x)`` from the target, both in [0, 1].
+
+        Values and targets count as the probabilities of one of two outcomes; field classes may fuse it.
+        """
+        values = self(x).clamp(CERTAIN, 1 - CERTAIN)
+        entropy = torch.special.entr(target) + torch.special.entr(1 - target)
+        parts = -(target.xlogy(values) + (1 - target).xlogy(1 - values) + entropy)
+        return (parts if weight is None else parts * weight[:, None]).mean()
 
     def on_grid(self, grid: RegularGrid, footprint: bool = False) -> np.ndarray:
         """The values at the centres of `grid`, shape ``(*grid.shape, c)``; with `footprint`, means over its cells."""

@@ -157,10 +157,23 @@ class NeuralField(Field):
                 error = GridSquareError.apply(encoding, network, unit, (target - offset) / scale, weight,
                                               *grid_parameters(encoding, network))  # fmt: skip
                 return error * scale**2
-        if isinstance(network, MLP | Siren) and set(self.value_scale) == {1.0} and not any(self.value_offset):
-            features = encoding(self.unit(x).to(next(network.parameters()).dtype))
-            return network.fused_square_error(features, target, weight)
+        if isinstance(network, MLP | Siren) and self._unscaled:
+            return network.fused_square_error(self._features(x), target, weight)
         return super().square_error(x, target, weight)
+
+    def divergence(
+        self, x: Float[Tensor, "n d"], target: Float[Tensor, "n c"], weight: Float[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        if isinstance(self.network, MLP) and self.network.output == "logistic" and self._unscaled:
+            return self.network.fused_divergence(self._features(x), target, weight)
+        return super().divergence(x, target, weight)
+
+    @property
+    def _unscaled(self) -> bool:
+        return set(self.value_scale) == {1.0} and not any(self.value_offset)
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.encoding(self.unit(x).to(next(self.network.parameters()).dtype))
 
     @property
     def offers_taylor(self) -> bool:

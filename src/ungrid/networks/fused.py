@@ -1,7 +1,8 @@
-"""Mean squared error of a network with all parameter gradients in one walk over the batch.
+"""Mean error of a network with all parameter gradients in one walk over the batch.
 
 A chunk of rows goes forward and straight backward, so that its activations are still in the cache, and nothing of the
-size of the batch is allocated. The plain twin is ``mean_square(network(x) - target)`` under autograd.
+size of the batch is allocated. The plain twin is the mean of ``measure(network(x), target)`` under autograd, where the
+measure of a linear output is `squares` and of a logistic one `divergences`.
 
 Convention: rows are samples. Of layer l, ``z = h_(l-1) W_l^T`` is the product, ``h = f(z + b_l)`` the output and
 ``slope = f'(z + b_l)``; g stands for the gradient of the loss by the array in question.
@@ -17,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ungrid._base.errors import InputError
 from ungrid.kernels.sine import scale_and_sum
@@ -28,6 +30,8 @@ T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 Activate = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 """``(layer, z, bias, h, slope)``: writes h and slope."""
+Measure = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""``(sums of the last layer, target)``: the error of every number, and its derivative by the sums."""
 
 
 def numbers(x: Tensor) -> np.ndarray:
@@ -35,41 +39,64 @@ def numbers(x: Tensor) -> np.ndarray:
     return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
+def squares(sums: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared differences."""
+    residual = sums - target
+    return residual.square(), 2 * residual
+
+
+def divergences(sums: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Kullback-Leibler divergences of ``sigmoid(sums)`` from the target, both as probabilities in [0, 1]; 0 where equal.
+
+    That is the cross-entropy less the target's own entropy. Near 0 and 1 its derivative does not vanish with the slope of
+    the logistic function, as that of a squared difference does.
+    """
+    rest = 1 - target
+    entropy = torch.special.entr(target) + torch.special.entr(rest)
+    return functional.softplus(sums) - target * sums - entropy, torch.sigmoid(sums) - target
+
+
+def weighted_mean(errors: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean over rows and columns; `weight` of the rows is (N,), (N, 1) or None."""
+    return errors.mean() if weight is None else (errors * weight.reshape(-1, 1)).mean()
+
+
 def mean_square_error(values: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """The mean over rows and columns of ``weight (values - target)^2``; `weight` is (N,), (N, 1) or None."""
-    square = (values - target).square()
-    return square.mean() if weight is None else (square * weight.reshape(-1, 1)).mean()
+    return weighted_mean(squares(values, target)[0], weight)
 
 
-def square_error(
-    network: Callable[[Tensor], Tensor],
+def fused_mean(
+    last_sums: Callable[[Tensor], Tensor],
     layers: list[nn.Linear],
     activate: Activate,
     x: Tensor,
     target: Tensor,
     weight: Tensor | None,
-    precision: Precision,
+    measure: Measure,
+    precision: Precision = "float32",
 ) -> Tensor:
-    """``mean_square_error(network(x), target, weight)``, attached to the parameters and to x.
+    """The weighted mean of ``measure(last_sums(x), target)``, attached to the parameters and to x.
 
     Fused where everything is float32 on a CPU, and then good for first derivatives only; else the plain formula.
 
     Args:
-        network: the plain twin.
+        last_sums: the plain twin, up to the sums of the last layer.
         layers: its layers; `activate` stands between them.
         activate: the activation.
         x: (N, in_features).
         target: (N, out_features).
         weight: (N,) or (N, 1), or None.
+        measure: `squares` or `divergences`.
         precision: of the products between hidden layers; the plain formula keeps that of the parameters.
     """
     expected = (len(x), layers[-1].out_features)
     if target.shape != expected:
         raise InputError(f"a target of shape {tuple(target.shape)}", f"{expected}")
     if not _runs_fused(layers, x, target, weight):
-        return mean_square_error(network(x), target, weight)
+        return weighted_mean(measure(last_sums(x), target)[0], weight)
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    loss: Tensor = _SquareError.apply(x, target, weight, activate, precision, *parameters)
+    loss: Tensor = _FusedMean.apply(x, target, weight, activate, measure, precision, *parameters)
     return loss
 
 
@@ -80,7 +107,7 @@ def _runs_fused(layers: list[nn.Linear], x: Tensor, target: Tensor, weight: Tens
     return ours and len(layers) > 1 and len(x) > 0 and not any(tensor.requires_grad for tensor in data)
 
 
-class _SquareError(torch.autograd.Function):
+class _FusedMean(torch.autograd.Function):
     """Computes the gradients with the loss; the backward pass only scales them."""
 
     @staticmethod
@@ -90,6 +117,7 @@ class _SquareError(torch.autograd.Function):
         target: Tensor,
         weight: Tensor | None,
         activate: Activate,
+        measure: Measure,
         precision: Precision,
         *parameters: Tensor,
     ) -> Tensor:
@@ -98,7 +126,7 @@ class _SquareError(torch.autograd.Function):
 
         def walk_part(part: int) -> _Walk:
             rows = range(part * len(x) // parts, (part + 1) * len(x) // parts)
-            walk = _Walk(list(parameters), activate, min(CHUNK[precision], len(rows)), precision)
+            walk = _Walk(list(parameters), activate, measure, min(CHUNK[precision], len(rows)), precision)
             walk.over(rows, x, target, weight, by_x)
             return walk
 
@@ -112,10 +140,10 @@ class _SquareError(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph: the gradients would silently count as constants
             raise InputError(
-                "a second derivative of a fused square error", "first derivatives", "differentiate forward(x) instead"
+                "a second derivative of a fused error", "first derivatives", "differentiate forward(x) instead"
             )
         by_x = None if ctx.by_x is None else g * ctx.by_x
-        return by_x, None, None, None, None, *(g * gradient for gradient in ctx.by_parameters)
+        return by_x, None, None, None, None, None, *(g * gradient for gradient in ctx.by_parameters)
 
 
 def on_threads(work: Callable[[int], T], parts: int) -> list[T]:
@@ -142,10 +170,12 @@ def on_threads(work: Callable[[int], T], parts: int) -> list[T]:
 class _Walk:
     """One thread's buffers for a chunk, and its sums over chunks."""
 
-    def __init__(self, parameters: list[Tensor], activate: Activate, rows: int, precision: Precision) -> None:
+    def __init__(
+        self, parameters: list[Tensor], activate: Activate, measure: Measure, rows: int, precision: Precision
+    ) -> None:
         self.loss = 0.0
         self.chunk = rows
-        self.activate = activate
+        self.activate, self.measure = activate, measure
         self.weights, self.biases = parameters[::2], parameters[1::2]
         self.widths = [len(bias) for bias in self.biases]
         hidden = self.widths[:-1]
@@ -166,12 +196,11 @@ class _Walk:
         """Walk over some rows of the batch; fills those rows of `by_x`."""
         for start in range(rows.start, rows.stop, self.chunk):
             chunk = slice(start, min(start + self.chunk, rows.stop))
-            residual = self.forward(x[chunk]) - target[chunk]
-            weighted = residual / target.numel()
+            errors, slopes = self.measure(self.forward(x[chunk]), target[chunk])
             if weight is not None:
-                weighted *= weight[chunk].reshape(-1, 1)
-            self.loss += torch.dot(weighted.flatten(), residual.flatten()).item()
-            self.backward(x[chunk], 2 * weighted, None if by_x is None else by_x[chunk])
+                errors, slopes = (part * weight[chunk].reshape(-1, 1) for part in (errors, slopes))
+            self.loss += errors.sum().item() / target.numel()
+            self.backward(x[chunk], slopes / target.numel(), None if by_x is None else by_x[chunk])
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's values on a chunk; keeps what `backward` needs."""

@@ -17,7 +17,15 @@ from ungrid._base import taylor
 from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
 from ungrid.kernels.sine import relu_layer
-from ungrid.networks.fused import Precision, mean_square_error, numbers, square_error
+from ungrid.networks.fused import (
+    Precision,
+    divergences,
+    fused_mean,
+    mean_square_error,
+    numbers,
+    squares,
+    weighted_mean,
+)
 from ungrid.networks.layers import linears, uniform_linear
 
 
@@ -57,6 +65,16 @@ def _silu(v: Tensor) -> Iterator[Tensor]:
     yield ds * (3.0 * odd + v * (1.0 - 6.0 * ds))
 
 
+def _logistic(v: Tensor) -> Iterator[Tensor]:
+    s = torch.sigmoid(v)
+    yield s
+    ds = s * (1.0 - s)
+    yield ds
+    odd = 1.0 - 2.0 * s
+    yield ds * odd
+    yield ds * (1.0 - 6.0 * ds)
+
+
 def _gelu(v: Tensor) -> Iterator[Tensor]:
     mass = 0.5 * (1.0 + torch.erf(v / math.sqrt(2.0)))
     yield v * mass
@@ -73,6 +91,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], taylor.Derivatives]] = 
     "silu": (functional.silu, _silu),
     "softplus": (functional.softplus, _softplus),
 }
+OUTPUTS = ("linear", "logistic")
 
 
 class MLP(nn.Module):
@@ -88,20 +107,25 @@ class MLP(nn.Module):
         width: units in a hidden layer.
         depth: number of hidden layers.
         activation: "relu", "gelu", "tanh", "silu" or "softplus".
+        output: "linear", or "logistic" for values between 0 and 1, as pictures have (Tancik et al. 2020).
         seed: of the initialisation.
     """
 
     def __init__(
-        self, in_features: int, out_features: int, *, width: int, depth: int, activation: str = "relu", seed: int = 0
-    ) -> None:
+        self, in_features: int, out_features: int, *, width: int, depth: int, activation: str = "relu",
+        output: str = "linear", seed: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if activation not in ACTIVATIONS:
             raise InputError(f"activation {activation!r}", f"one of {', '.join(ACTIVATIONS)}")
+        if output not in OUTPUTS:
+            raise InputError(f"output {output!r}", f"one of {', '.join(OUTPUTS)}")
         self.in_features = in_features
         self.out_features = out_features
         self.width = width
         self.depth = depth
         self.activation = activation
+        self.output = output
         self.seed = seed
         self.layers = nn.ModuleList(self._layers(torch_generator(seed)))
 
@@ -116,11 +140,16 @@ class MLP(nn.Module):
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("in_features", "out_features", "width", "depth", "activation", "seed")
+        names = ("in_features", "out_features", "width", "depth", "activation", "output", "seed")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
         """Values (*batch, out_features) at features (*batch, in_features)."""
+        last = self.last_sums(x)
+        return last if self.output == "linear" else torch.sigmoid(last)
+
+    def last_sums(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
+        """The sums of the last layer: the values of a linear output, the log-odds of a logistic one."""
         activate = ACTIVATIONS[self.activation][0]
         for layer in self.layers[:-1]:
             x = activate(layer(x))
@@ -132,7 +161,9 @@ class MLP(nn.Module):
         *hidden, last = linears(self.layers)
         for layer in hidden:
             z = taylor.layer(z, layer.weight, layer.bias, derivatives)
-        return taylor.linear(z, last.weight, last.bias)
+        if self.output == "linear":
+            return taylor.linear(z, last.weight, last.bias)
+        return taylor.layer(z, last.weight, last.bias, _logistic)
 
     def fused_square_error(
         self,
@@ -152,10 +183,28 @@ class MLP(nn.Module):
             weight: one for each row, (n,) or (n, 1), or None.
             precision: "bfloat16" takes bfloat16 factors in the products between hidden layers.
         """
-        if self.activation != "relu":
+        if self.activation != "relu" or self.output != "linear":
             return mean_square_error(self(x), target, weight)
-        layers = linears(self.layers)
-        return square_error(self, layers, self._activate, x, target, weight, precision)
+        return fused_mean(self, linears(self.layers), self._activate, x, target, weight, squares, precision)
+
+    def fused_divergence(
+        self, x: Float[Tensor, "n i"], target: Float[Tensor, "n o"], weight: Tensor | None = None
+    ) -> Float[Tensor, ""]:
+        """The mean of ``weight`` times the `divergences` of a logistic output, fused as `fused_square_error` is.
+
+        Args:
+            x: rows of features; they may require gradients.
+            target: the values to meet, in [0, 1].
+            weight: one for each row, (n,) or (n, 1), or None.
+
+        Raises:
+            InputError: if the output is linear.
+        """
+        if self.output != "logistic":
+            raise InputError("a divergence of a linear output", 'a network with output="logistic"')
+        if self.activation != "relu":
+            return weighted_mean(divergences(self.last_sums(x), target)[0], weight)
+        return fused_mean(self.last_sums, linears(self.layers), self._activate, x, target, weight, divergences)
 
     def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
         relu_layer(numbers(z), bias.detach().numpy(), numbers(h), numbers(slope))

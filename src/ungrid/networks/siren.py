@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ungrid._base import taylor
 from ungrid._base.random import torch_generator
 from ungrid.kernels.sine import sine_layer
-from ungrid.networks.fused import Precision, numbers, square_error
+from ungrid.networks.fused import Precision, fused_mean, numbers, squares
 from ungrid.networks.layers import linears, uniform_linear
 
 
@@ -108,7 +108,7 @@ class Siren(nn.Module):
             precision: "bfloat16" takes bfloat16 factors in the products between hidden layers.
         """
         layers = linears(self.layers)
-        return square_error(self, layers, self._activate, x, target, weight, precision)
+        return fused_mean(self, layers, self._activate, x, target, weight, squares, precision)
 
     def _activate(self, layer: int, z: Tensor, bias: Tensor, h: Tensor, slope: Tensor) -> None:
         sine_layer(numbers(z), bias.detach().numpy(), self.frequencies[layer], numbers(h), numbers(slope))

@@ -3,6 +3,7 @@
 from ungrid.objectives.eikonal import UniformPoints as UniformPoints
 from ungrid.objectives.eikonal import slope as slope
 from ungrid.objectives.eikonal import spatial_gradient as spatial_gradient
+from ungrid.objectives.term import DivergenceTerm as DivergenceTerm
 from ungrid.objectives.term import FieldLike as FieldLike
 from ungrid.objectives.term import Norm as Norm
 from ungrid.objectives.term import Operator as Operator

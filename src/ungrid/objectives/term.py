@@ -69,6 +69,17 @@ class Term:
         return self.weight * self.norm(self.operator(u, batch.points) - target, batch.weight)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DivergenceTerm(Term):
+    """The Kullback-Leibler divergence of a field's values from the batch's, both in [0, 1], instead of a norm."""
+
+    def loss(self, u: FieldLike, batch: Batch) -> Tensor:
+        """The weighted divergence on one batch, a scalar."""
+        assert isinstance(u, Field)
+        assert batch.target is not None
+        return self.weight * u.divergence(batch.points, batch.target, batch.weight)
+
+
 def total_loss(u: FieldLike, terms: list[Term], batches: list[Batch]) -> Tensor:
     """The sum of the terms' losses, each on its own batch."""
     return torch.stack([term.loss(u, batch) for term, batch in zip(terms, batches, strict=True)]).sum()

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from ungrid._base.devices import choose_device, set_threads
 from ungrid._base.errors import InputError
@@ -18,7 +19,7 @@ from ungrid.io.source import read
 from ungrid.sampling import GridSamples, PointSamples
 from ungrid.signals.bandwidth import Bandwidth, choose_bandwidth
 from ungrid.signals.between import fills_gaps, fit_between
-from ungrid.signals.gridded import Objective, fit_gridded, split_grid
+from ungrid.signals.gridded import Objective, fit_gridded, is_bounded, split_grid
 from ungrid.signals.methods import METHODS, Recipe, neural_field, recipe
 from ungrid.signals.options import Options, Report
 from ungrid.signals.points import equivalent_grid, fit_points, split_points
@@ -110,7 +111,9 @@ def fit(
             return result
         chosen = choose_bandwidth(name, given, seed=seed) if init is None else None
         width = None if chosen is None else chosen.value
-        parts = started_from(init, recipe(name, given.grid, len(given.out_names), seed=seed, bandwidth=width))
+        bounded = objective.supervise == "values" and is_bounded(given)
+        planned = recipe(name, given.grid, len(given.out_names), seed=seed, bandwidth=width, bounded=bounded)
+        parts = started_from(init, planned)
         compile_kernels(parts, given.grid, given.out_names)
         setup = time.perf_counter() - began
         result = fit_gridded(given, hidden, parts, objective, options)
@@ -184,21 +187,24 @@ def started_from(init: Field | None, parts: Recipe) -> Recipe:
     """
     if init is None:
         return parts
-    ours = (type(parts.encoding), type(parts.network), parts.encoding.dim, parts.network.out_features)
-    if not isinstance(init, NeuralField) or ours != (
-        type(init.encoding), type(init.network), init.encoding.dim, init.network.out_features
-    ):  # fmt: skip
+    if not isinstance(init, NeuralField) or _kind(init.encoding, init.network) != _kind(parts.encoding, parts.network):
         raise InputError(
             f"a start from a {type(init).__name__}", f"a field of the method {parts.method!r} of this size"
         )
     return replace(parts, encoding=copy.deepcopy(init.encoding), network=copy.deepcopy(init.network))
 
 
+def _kind(encoding: nn.Module, network: nn.Module) -> tuple[object, ...]:
+    output = getattr(network, "output", "linear")
+    return type(encoding), type(network), encoding.dim, network.out_features, output
+
+
 def compile_kernels(parts: Recipe, grid: RegularGrid, out_names: tuple[str, ...]) -> None:
     """Run one tiny step, so that compilation counts as set-up."""
     field = neural_field(parts, grid, out_names)
     points = torch.as_tensor(grid.box.low)[None].repeat(2, 1)
-    field.square_error(points, torch.zeros(2, len(out_names)))
+    loss = field.divergence if parts.logistic else field.square_error
+    loss(points, torch.zeros(2, len(out_names)))
     with torch.no_grad():
         field(points)
 

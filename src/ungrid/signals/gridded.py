@@ -1,7 +1,8 @@
 """Fields from gridded samples: pictures, sounds, clips, volumes, gridded variables.
 
-Convention: while it is fitted, a field gives normalised values, (value - mean) / (4 standard deviations); the finished field
-gives the user's values. `psnr_db` is over all given samples, `heldout_psnr_db` over samples that were never used.
+Convention: while it is fitted, a field gives normalised values, (value - mean) / (4 standard deviations), or value / peak of
+a picture where the method's output is logistic; the finished field gives the user's values. `psnr_db` is over all given
+samples, `heldout_psnr_db` over samples that were never used.
 
 Differences (gradient, Laplacian) say little about slow changes: of a picture of n x n pixels the squared residual of the
 Laplacian weighs the slowest wave by about (pi/n)^4 of the fastest. So its residual is also measured in the norms of H^-1 and
@@ -21,7 +22,7 @@ from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid
 from ungrid.fields import Field, NeuralField
 from ungrid.metrics import relative_l2
-from ungrid.objectives import Term, mean_absolute
+from ungrid.objectives import DivergenceTerm, Term, mean_absolute
 from ungrid.operators.differences import Neighbours
 from ungrid.sampling import GridBatches, GridSamples
 from ungrid.signals.methods import Recipe, neural_field
@@ -108,6 +109,13 @@ def value_range(samples: GridSamples) -> tuple[np.ndarray, np.ndarray]:
     return offset.astype(np.float32), np.where(scale > 0, scale, 1.0).astype(np.float32)
 
 
+def is_bounded(samples: GridSamples) -> bool:
+    """Whether the values are levels of light between 0 and a peak, as in pictures and clips that are not overexposed."""
+    if samples.kind not in ("image", "video") or not np.isfinite(samples.peak):
+        return False
+    return not bool(((samples.values < 0) | (samples.values > samples.peak)).any())
+
+
 def mixed_gradient(first: GridSamples, second: GridSamples) -> np.ndarray:
     """At every sample the steps of the one of two signals where they are the larger ones, over all axes and channels.
 
@@ -140,6 +148,8 @@ def fit_gridded(
 ) -> FitResult:
     """Fit the field of a recipe to gridded samples; `hidden` ones are only measured on."""
     offset, scale = value_range(given)
+    if parts.logistic:
+        offset, scale = np.zeros_like(offset), np.full_like(scale, given.peak)
     normal = torch.from_numpy((given.values - offset) / scale).to(options.device)
     target = observed(given, normal, objective, scale)
     field = neural_field(parts, given.grid, given.out_names).to(options.device)
@@ -150,7 +160,7 @@ def fit_gridded(
             return {}
         return {"psnr_db": psnr(with_values(u, offset, scale), shown, objective.differences)}
 
-    terms = objective_terms(given.grid, target, parts.batch, objective, options.seed)
+    terms = objective_terms(given.grid, target, parts, objective, options.seed)
     result = fit_terms(
         field, terms, parts.solver, options.limits, seed=options.seed, metrics=metrics,
         better="psnr_db" if objective.plain else None, report=options.report, checkpoint=options.checkpoint,
@@ -201,13 +211,15 @@ def observed(given: GridSamples, normal: Tensor, objective: Objective, scale: np
     return torch.from_numpy((target / scale).astype(np.float32)).reshape(*given.grid.shape, -1).to(normal.device)
 
 
-def objective_terms(grid: RegularGrid, target: Tensor, batch: int, objective: Objective, seed: int) -> list[Term]:
+def objective_terms(grid: RegularGrid, target: Tensor, parts: Recipe, objective: Objective, seed: int) -> list[Term]:
     """The terms of an objective on normalised values or differences, as `observed` gives them."""
+    batch = parts.batch
     weight = None if objective.weights is None else torch.as_tensor(objective.weights, dtype=torch.float32)
     neighbours = Neighbours(grid)
     channels = target.shape[-1]
     if not objective.differences:
-        terms = [Term(points=GridBatches(grid, target, size=batch, seed=seed, weight=weight))]
+        plain = DivergenceTerm if parts.logistic else Term
+        terms = [plain(points=GridBatches(grid, target, size=batch, seed=seed, weight=weight))]
     else:
         operator = neighbours.gradient if objective.supervise == "gradient" else neighbours.laplacian
         points = GridBatches(grid, target, size=batch // 4, seed=seed, weight=weight)

@@ -5,6 +5,8 @@
 `fourier`     Gaussian Fourier features and ReLU layers (Tancik et al. 2020)
 `positional`  the axis-aligned frequencies of NeRF and ReLU layers (Mildenhall et al. 2020)
 `relu`        ReLU layers alone: the control that shows why the others exist
+
+The last three give pictures through a logistic output, as Tancik et al. do; they are fitted in cross-entropy.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from ungrid.solvers import Adam
 METHODS = ("grid", "siren", "fourier", "positional", "relu")
 WIDTH, DEPTH = 256, 4  # of the networks without a grid, as in the papers
 FOURIER_FEATURES = 256
-BATCH = 1 << 12
+BATCH, RELU_BATCH = 1 << 12, 1 << 11
 MATRIX_LR = 0.05  # of ReLU layers of this width
 DECODER_NUMBERS = 700  # about what the decoder of a grid holds
 SMALLEST_SHARE = 0.3  # of tiny signals, next to which the decoder is large
@@ -41,8 +43,15 @@ class Recipe:
     solver: Adam
     batch: int
 
+    @property
+    def logistic(self) -> bool:
+        """Whether values come out of a logistic function, between 0 and 1."""
+        return isinstance(self.network, MLP) and self.network.output == "logistic"
 
-def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidth: float | None = None) -> Recipe:
+
+def recipe(
+    method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidth: float | None = None, bounded: bool = False
+) -> Recipe:
     """The recipe of `method` for samples on `grid`.
 
     Args:
@@ -53,6 +62,7 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         bandwidth: of the method, in cycles over the unit interval where it has one (fourier: the standard deviation of the
             frequencies; siren: omega0 of the first layer), as `bandwidth.choose_bandwidth` finds it from the samples; None
             takes the published one.
+        bounded: whether the values have a least and a largest one, as those of pictures do.
     """
     dim, longest = grid.box.dim, max(grid.shape)
     slow = Adam(lr=1e-3, matrix_lr=MATRIX_LR, final=0.01)
@@ -75,8 +85,9 @@ def recipe(method: str, grid: RegularGrid, channels: int, *, seed: int, bandwidt
         encoding = Identity(dim)
     else:
         raise InputError(f"the method {method!r}", f"auto, {', '.join(METHODS)}")
-    network = MLP(encoding.out_features, channels, width=WIDTH, depth=DEPTH, activation="relu", seed=seed + 1)
-    return Recipe(method, encoding, network, slow, BATCH)
+    network = MLP(encoding.out_features, channels, width=WIDTH, depth=DEPTH, output="logistic" if bounded else "linear",
+                  seed=seed + 1)  # fmt: skip
+    return Recipe(method, encoding, network, slow, RELU_BATCH)
 
 
 def spline_grid(grid: RegularGrid, channels: int, *, seed: int, share: float = SHARE) -> SplineGrid:
