@@ -30,16 +30,26 @@ def provenance(seed: int = 0) -> dict[str, Any]:
     }
 
 
-def write(name: str, rows: list[dict[str, Any]], seed: int = 0) -> Path:
-    """Print the rows and write them to results/NAME.csv."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def write(name: str, rows: list[dict[str, Any]], seed: int = 0, *, key: tuple[str, ...] = ()) -> Path:
+    """Print the rows and write them to results/NAME.csv; with a `key`, rows of other keys stay as they are there."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
     for row in rows:
-        print("  ".join(f"{key}={row[key]}" for key in columns if key in row))
+        print("  ".join(f"{column}={row[column]}" for column in columns if column in row), flush=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     where = provenance(seed)
+    measured = {tuple(str(row[part]) for part in key) for row in rows}
+    kept = [row for row in earlier(path) if tuple(row[part] for part in key) not in measured] if key else []
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, [*columns, *where])
         writer.writeheader()
-        writer.writerows({**row, **where} for row in rows)
+        writer.writerows([*kept, *({**row, **where} for row in rows)])
     return path
+
+
+def earlier(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that was written before, if there is one."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
