@@ -16,6 +16,7 @@ from ungrid.cli.fit import fit
 from ungrid.cli.info import info
 from ungrid.cli.render import render
 from ungrid.cli.run import Common, Run
+from ungrid.cli.solve import solve
 
 app = typer.Typer(
     name="ungrid",
@@ -73,5 +74,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, render, evaluate, info, doctor, demo):
+for function in (fit, solve, render, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

@@ -17,6 +17,18 @@ def as_rgb(values: np.ndarray) -> np.ndarray:
     return np.rint(255 * colour * alpha).astype(np.uint8)
 
 
+# Dark blue over green to yellow: lightness rises evenly, so that it reads in grey and for the colour-blind.
+SCALE = ((0.16, 0.10, 0.38), (0.15, 0.32, 0.58), (0.11, 0.53, 0.58), (0.35, 0.72, 0.44), (0.97, 0.89, 0.33))
+
+
+def in_colours(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Numbers (H, W) between `low` and `high` as colours (H, W, 3); white where they are NaN."""
+    stops = np.linspace(0, 1, len(SCALE))
+    share = (values - low) / max(high - low, np.finfo(np.float64).tiny)
+    colours = np.stack([np.interp(share, stops, channel) for channel in zip(*SCALE, strict=True)], axis=-1)
+    return np.where(np.isnan(values)[..., None], 1.0, colours)
+
+
 def shrunk(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Means over boxes: (H, W, 3) uint8 to (height, width, 3)."""
     from PIL import Image

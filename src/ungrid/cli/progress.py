@@ -8,7 +8,14 @@ from ungrid.cli.run import Run
 
 Row = dict[str, float]
 UNITS = {"psnr_db": "dB"}
-SHOWN = ("psnr_db", "heldout_psnr_db", "rmse", "iou", "relative_l2")  # the first of these that a row has
+SHOWN = (
+    "psnr_db",
+    "heldout_psnr_db",
+    "rmse",
+    "iou",
+    "relative_l2",
+    "relative_residual",
+)  # the first of these that a row has
 
 
 @contextmanager
@@ -29,7 +36,8 @@ def described(row: Row) -> str:
     metric = (
         "" if name is None else f"  {name.removesuffix('_db').replace('_', ' ')} {row[name]:.4g} {UNITS.get(name, '')}"
     )
-    return f"step {row['step']:.0f}  {row['seconds']:.1f} s  loss {row['loss']:.3g}{metric.rstrip()}"
+    loss = f"  loss {row['loss']:.3g}" if "loss" in row else ""
+    return f"step {row['step']:.0f}  {row['seconds']:.1f} s{loss}{metric.rstrip()}"
 
 
 @contextmanager

@@ -24,4 +24,13 @@ from ungrid.equations import SecondOrder as SecondOrder
 from ungrid.equations import Strong as Strong
 from ungrid.equations import Unknown as Unknown
 from ungrid.equations import Wave as Wave
+from ungrid.pde.gallery import GALLERY as GALLERY
+from ungrid.pde.gallery import Example as Example
+from ungrid.pde.gallery import exact_values as exact_values
+from ungrid.pde.gallery import example as example
 from ungrid.pde.ladder import solve as solve
+from ungrid.pde.referee import Distance as Distance
+from ungrid.pde.referee import check_points as check_points
+from ungrid.pde.referee import check_reference as check_reference
+from ungrid.pde.referee import distance as distance
+from ungrid.pde.referee import reference as reference

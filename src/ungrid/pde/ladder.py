@@ -17,13 +17,13 @@ from ungrid.equations import Measured, Problem
 from ungrid.fields import NeuralField
 from ungrid.networks import Linear
 from ungrid.objectives import Term
-from ungrid.operators.jet import JetOperator, Jump
+from ungrid.operators.jet import JetOperator, Jump, Partial
 from ungrid.operators.linearise import linearise
 from ungrid.pde.spaces import random_field
 from ungrid.pde.terms import EQUATION, Counts, problem_terms
 from ungrid.sampling import AllPoints
 from ungrid.solvers import FitResult, Outcome
-from ungrid.solvers.output_layer import Found, OutputLayer, prepared, solve_output_layer
+from ungrid.solvers.output_layer import Found, OutputLayer, prepared, solve_output_layer, user_partials
 
 Report = Callable[[dict[str, float]], None]
 
@@ -164,17 +164,23 @@ def relative_residuals(
     fresh = Counts(points, points // 2)
     terms = problem_terms(problem, fresh, seed=seed)
     unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in problem.unknowns}
-    typical = typical_size(u, terms)
+    sizes: dict[Partial, torch.Tensor] = {}
+
+    def typical(partial: Partial) -> torch.Tensor:
+        if partial not in sizes:
+            sizes[partial] = typical_size(u, terms, partial)
+        return sizes[partial]
+
     return {term.name: relative_residual(u, term, numbers, unknowns, typical) for term in terms}
 
 
-def typical_size(u: NeuralField, terms: list[Term]) -> torch.Tensor:
-    """The root mean square of every component of the field over the domain, (c,)."""
+def typical_size(u: NeuralField, terms: list[Term], partial: Partial) -> torch.Tensor:
+    """The root mean square over the domain of a derivative of every component, (c,)."""
     inside = next(term for term in terms if term.name == EQUATION)
     assert isinstance(inside.points, AllPoints)
-    with torch.no_grad():
-        values = u.forward(inside.points.batch.points)
-    return values.square().mean(dim=0).sqrt()
+    assert isinstance(u.network, Linear)
+    rows = user_partials(u, inside.points.batch.points, [partial])[partial]
+    return (rows @ u.network.weight.detach()).square().mean(dim=0).sqrt()
 
 
 def relative_residual(
@@ -182,16 +188,16 @@ def relative_residual(
     term: Term,
     numbers: dict[str, torch.Tensor],
     unknowns: dict[str, tuple[float, bool]],
-    typical: torch.Tensor,
+    typical: Callable[[Partial], torch.Tensor],
 ) -> float:
-    """One term's check. Boundary terms count at least the size of the field itself, so that zero values can be met."""
+    """One term's check. Boundary terms count at least the size that their parts have inside, so that zeros can be met."""
     axes = tuple(axis.name for axis in u.domain.axes)
     rows = prepared(u, term, axes, unknowns)
     assert isinstance(u.network, Linear)
     weights = u.network.weight.detach()
     if isinstance(term.operator, Jump):
         residual = rows.partials[term.operator.partial] @ weights
-        size = typical.expand_as(residual)
+        size = typical(term.operator.partial).expand_as(residual)
     else:
         assert isinstance(term.operator, JetOperator)
         found = linearise(
@@ -202,6 +208,6 @@ def relative_residual(
         for partial, rate in found.by_partial.items():
             size = size + (rate * (rows.partials[partial] @ weights)[:, None, :]).abs().sum(dim=2)
             if term.name != EQUATION:
-                size = size + (rate.abs() * typical * (partial == ())).sum(dim=2)
+                size = size + (rate.abs() * typical(partial)).sum(dim=2)
     scale = float(size.square().mean().sqrt())
     return float(residual.square().mean().sqrt()) / max(scale, 1e-300)

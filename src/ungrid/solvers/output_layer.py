@@ -10,7 +10,7 @@ are the weights (features, components) in row-major order, and then the unknown 
 is searched for by its logarithm.
 
 Sources: Dwivedi and Srinivasan 2020 (PIELM); Dong and Li 2021, *Local extreme learning machines* (Newton on the output
-layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5 (rank-deficient least squares).
+layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5.7 (basic solutions).
 """
 
 import math
@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from ungrid._base.errors import InputError
@@ -32,7 +34,7 @@ from ungrid.operators.jet import JetOperator, Jump, Partial
 from ungrid.operators.linearise import GivenDerivatives, linearise
 from ungrid.sampling import AllPoints
 
-RCOND = 1e-15  # singular directions below it are left out
+RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
 SHORTEST = 2.0**-8  # of a damped step
 STEP, TRIALS = 1e-3, 40  # of the unknown numbers: relative step of their differences, and most trials
 CHUNK = 1 << 13  # rows whose features are computed at once
@@ -55,12 +57,10 @@ class OutputLayer:
     Attributes:
         steps: at most.
         tolerance: a relative change of the residual below which the iteration ends.
-        rcond: relative size of the singular values that count as zero.
     """
 
     steps: int = 30
     tolerance: float = 1e-10
-    rcond: float = RCOND
 
 
 @dataclass
@@ -238,7 +238,7 @@ class _State:
             size = _rms(right)
             found.residuals.append(size)
             before = matrix
-            matrix, right, taken = self._damped(least_squares(matrix[:, :count], right, solver.rcond), size)
+            matrix, right, taken = self._damped(least_squares(matrix[:, :count], right), size)
             found.linear = len(found.residuals) == 1 and torch.allclose(
                 before[:, :count], matrix[:, :count], rtol=1e-12, atol=1e-14
             )
@@ -268,7 +268,7 @@ class _State:
         noise = math.sqrt(sum(b.noise(r) ** 2 for b, r in zip(measured, left, strict=True)) / len(measured))
         k = len(self.numbers)
         basis, own = matrix[:, :-k], matrix[:, -k:]
-        own = own - basis @ least_squares(basis, own, RCOND)
+        own = own - basis @ least_squares(basis, own)
         inverse = torch.linalg.pinv(own.T @ own) * noise**2
         values = self.values()
         return {
@@ -277,11 +277,25 @@ class _State:
         }
 
 
-def least_squares(matrix: Tensor, right: Tensor, rcond: float) -> Tensor:
-    """The solution of a least-squares problem by a QR factorisation with column pivoting (LAPACK's gelsy)."""
-    columns = right if right.ndim == 2 else right[:, None]
-    found = torch.linalg.lstsq(matrix, columns, rcond=rcond, driver="gelsy").solution
-    return found if right.ndim == 2 else found[:, 0]
+def least_squares(matrix: Tensor, right: Tensor) -> Tensor:
+    """The solution of a least-squares problem of numerically low rank: QR with column pivoting, columns scaled to length 1.
+
+    The columns that the factorisation leaves for last, below `RCOND` of the first, get no weight. Weights of least length,
+    which a complete orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
+    """
+    columns = right.numpy() if right.ndim == 2 else right.numpy()[:, None]
+    lengths = np.linalg.norm(matrix.numpy(), axis=0)
+    lengths[lengths == 0] = 1.0
+    scaled = np.asfortranarray(matrix.numpy() / lengths)
+    space = 64 * (scaled.shape[1] + 1)
+    factors, pivots, tau, _, _ = lapack.dgeqp3(scaled, lwork=space, overwrite_a=True)
+    turned, _, _ = lapack.dormqr("L", "T", factors[:, : len(tau)], tau, np.asfortranarray(columns), lwork=space)
+    diagonal = np.abs(np.diag(factors))
+    rank = int((diagonal > RCOND * diagonal[0]).sum())
+    found = np.zeros((scaled.shape[1], columns.shape[1]))
+    found[pivots[:rank] - 1] = scipy.linalg.solve_triangular(factors[:rank, :rank], turned[:rank])
+    found /= lengths[:, None]
+    return torch.from_numpy(found if right.ndim == 2 else found[:, 0])
 
 
 def prepared(u: NeuralField, term: Term, axes: tuple[str, ...], unknowns: Mapping[str, tuple[float, bool]]) -> Rows:

@@ -1,0 +1,175 @@
+"""`ungrid solve PROBLEM -o F.field`: an equation with its conditions to a field, beside the classical solution."""
+
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from ungrid._base.errors import InputError
+from ungrid.cli.fit import record
+from ungrid.cli.picture import in_colours
+from ungrid.cli.progress import progress
+from ungrid.cli.run import Run, check_target, readable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ungrid.equations import Problem
+    from ungrid.pde import Example
+    from ungrid.reference.finite_elements import ElementSolution
+    from ungrid.solvers import FitResult
+
+SIDE = 220  # pixels of the longer side of a picture
+LINE = 400  # points of a curve
+
+
+def solve(
+    run: Run,
+    problem: Annotated[
+        str | None, Argument(help="A name of the gallery, or a Python file that defines `problem`.")
+    ] = None,
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="F.field", help="Where to; default: the problem's name, here.")
+    ] = None,
+    reference: Annotated[
+        bool, Option("--reference", help="Also solve it by finite elements, and print the distance.")
+    ] = False,
+    tolerance: Annotated[
+        float, Option(min=0.0, help="Relative change at which the finite elements are no longer refined.")
+    ] = 1e-4,
+    gallery: Annotated[bool, Option("--list", help="Print the names of the gallery.")] = False,
+) -> None:
+    """Solve a differential equation with its boundary and initial conditions."""
+    if gallery or problem is None:
+        from ungrid.pde import GALLERY
+
+        run.answer_rows({name: shown.title for name, shown in GALLERY.items()})
+        run.details["gallery"] = list(GALLERY)
+        return
+    source = Path(problem)
+    target = output or Path(f"{source.stem if source.suffix == '.py' else problem}.field")
+    check_target(target, (".field",), source)
+    run.start()
+    with run.setting_up():
+        from ungrid import pde
+        from ungrid.io import save
+
+        chosen, posed = chosen_problem(problem)
+        if reference:
+            pde.check_reference(posed)  # before any work is done
+    if run.common.plan:
+        run.answer_rows({"problem": posed.name, "axes": list(posed.axes), "parts": list(posed.domain.parts),
+                         "seconds": run.common.budget or 10.0, "output": str(target)})  # fmt: skip
+        return
+    budget: dict[str, Any] = {} if run.common.budget is None else {"budget": run.common.budget}
+    with progress(run) as report:
+        result = pde.solve(posed, seed=run.common.seed, threads=run.common.threads, report=report, **budget)
+    record(run, result)
+    run.details["problem"] = posed.name
+    kept = {k: v for k, v in result.stats.items() if isinstance(v, (bool, int, float, str, dict))}
+    save(result.field, target, provenance={"problem": posed.name, "seed": run.common.seed, **kept})
+    run.outputs.append(str(target))
+    found = {name: {"value": value, "deviation": result.stats["deviations"][name]}
+             for name, value in result.stats["unknowns"].items()}  # fmt: skip
+    if found:
+        run.metrics["unknowns"] = found
+    points = pde.check_points(posed, run.common.seed)
+    if chosen is not None and chosen.exact is not None:
+        exact = pde.exact_values(posed, chosen.exact, points)
+        run.metrics["relative_l2"] = pde.distance(posed, result.field, exact, points).relative_l2
+    referee = None
+    if reference:
+        referee = pde.reference(posed, tolerance=tolerance)
+        apart = pde.distance(posed, result.field, referee(points), points)
+        run.metrics.update(
+            reference_relative_l2=apart.relative_l2, reference_largest=apart.largest,
+            reference_error=referee.error, reference_seconds=referee.seconds,
+        )  # fmt: skip
+    fill_page(run, posed, chosen, result, referee)
+    singles = {k: v for k, v in run.metrics.items() if isinstance(v, (int, float))}
+    answer = {"field": f"{target}, {target.stat().st_size} bytes", **singles}
+    answer |= {name: f"{each['value']:.6g} ± {each['deviation']:.2g}" for name, each in found.items()}
+    run.answer_rows(answer)
+
+
+def chosen_problem(name: str) -> tuple["Example | None", "Problem"]:
+    """The example of that name with its problem, or None with the problem that a Python file defines.
+
+    Raises:
+        InputError: if there is no such name or file, or the file does not define a problem.
+    """
+    from ungrid import pde
+
+    if not name.endswith(".py"):
+        found = pde.example(name)
+        return found, found.make()
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"no file {name}", "a Python file that defines `problem`, or a name of the gallery")
+    defined = runpy.run_path(str(path)).get("problem")
+    if not isinstance(defined, pde.Problem):
+        raise InputError(
+            f"{name}, whose `problem` is of type {type(defined).__name__}", "`problem = pde.Problem(domain, ...)`"
+        )
+    return None, defined
+
+
+def fill_page(
+    run: Run, posed: "Problem", chosen: "Example | None", result: "FitResult", referee: "ElementSolution | None"
+) -> None:
+    """What ``--report`` shows: the solution, the reference, their difference, the check over time."""
+    if run.common.report is None:
+        return
+    import numpy as np
+
+    from ungrid import pde
+
+    page = run.page(f"{posed.name}: {chosen.title if chosen is not None else 'a problem of your own'}")
+    others: dict[str, Any] = {}
+    if chosen is not None and chosen.exact is not None:
+        exact = chosen.exact
+        others["exact solution"] = lambda points: pde.exact_values(posed, exact, points)
+    if referee is not None:
+        others["finite elements"] = referee
+    if posed.domain.dim == 1:
+        axis = posed.domain.axes[0]
+        x = np.linspace(axis.low, axis.high, LINE)
+        drawn = {"field": result.field, **others}
+        curves = {name: list(zip(x.tolist(), f(x[:, None])[:, 0].tolist(), strict=True)) for name, f in drawn.items()}
+        page.curves("The solution", {posed.equation.out_names[0]: curves}, x=axis.name)
+    elif posed.domain.dim == 2:
+        page.pictures("The solution", plane_pictures(posed, result, others))
+    checks = [(row["seconds"], row["relative_residual"]) for row in result.history]
+    page.curves("The check on fresh points (relative residual)", {"loss: relative residual": {"check": checks}})
+    page.table("Residuals on fresh points", result.stats["residuals"])
+
+
+def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]) -> dict[str, "np.ndarray"]:
+    """The first component over a plane domain, the second axis upwards; white outside."""
+    import numpy as np
+
+    lengths = posed.domain.high - posed.domain.low
+    nx, ny = (max(8, round(SIDE * length / lengths.max())) for length in lengths)
+    if posed.changes:  # time and space have no common scale
+        nx = ny = SIDE
+    x = posed.domain.low[0] + (np.arange(nx) + 0.5) / nx * lengths[0]
+    y = posed.domain.high[1] - (np.arange(ny) + 0.5) / ny * lengths[1]
+    points = np.stack(np.meshgrid(x, y, indexing="xy"), axis=-1).reshape(-1, 2)
+    inside = posed.domain.contains(points)
+
+    def over(function: Any) -> np.ndarray:
+        values = np.full(len(points), np.nan)
+        values[inside] = np.asarray(function(points[inside]))[:, 0]
+        return values.reshape(ny, nx)
+
+    field = over(result.field)
+    low, high = float(np.nanmin(field)), float(np.nanmax(field))
+    across = f"{posed.axes[0]} to the right, {posed.axes[1]} upwards"
+    shown = {f"the field, {readable(low)} to {readable(high)}; {across}": in_colours(field, low, high)}
+    for name, function in others.items():
+        values = over(function)
+        apart = float(np.nanmax(np.abs(field - values)))
+        shown[name] = in_colours(values, low, high)
+        shown[f"field - {name}, at most {apart:.1e}"] = in_colours(field - values, -apart, apart)
+    return shown

@@ -1,0 +1,185 @@
+"""Named problems that ``ungrid solve NAME`` runs, with their exact solutions where there are any.
+
+Convention: an exact solution is a function of the coordinates by their names, like every coefficient. No basis of the solver
+is proportional to one of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid.domains import Ball, Box, Interval, Time
+from ungrid.equations import (
+    Dirichlet,
+    Heat,
+    Helmholtz,
+    Initial,
+    Measured,
+    Poisson,
+    Problem,
+    Robin,
+    SecondOrder,
+    Strong,
+    Unknown,
+    Wave,
+)
+from ungrid.equations.coefficients import values
+
+PI = np.pi
+Function = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A problem with a name.
+
+    Attributes:
+        title: one line about it.
+        make: gives the problem.
+        exact: its solution, a function of named coordinates; None where there is none in closed form.
+    """
+
+    title: str
+    make: Callable[[], Problem]
+    exact: Function | None = None
+
+
+def example(name: str) -> Example:
+    """The problem of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in GALLERY:
+        raise InputError(
+            f"the problem {name!r}", f"one of {', '.join(GALLERY)}", "or a Python file that defines `problem`"
+        )
+    return GALLERY[name]
+
+
+def exact_values(problem: Problem, exact: Function, points: np.ndarray) -> np.ndarray:
+    """An exact solution at points (n, d) of a problem, (n, 1)."""
+    return values("the exact solution", exact, points, problem.axes).reshape(-1, 1)
+
+
+def _sine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.sin(PI * x) * np.sin(PI * y)
+
+
+def _poisson_square() -> Problem:
+    source = lambda x, y: 2 * PI**2 * _sine(x, y)  # noqa: E731
+    return Problem(Box(x=(0, 1), y=(0, 1)), Poisson(source), [Dirichlet(0.0)], name="poisson-square")
+
+
+def _poisson_lshape() -> Problem:
+    lshape = Box(x=(-1, 1), y=(-1, 1)) - Box(x=(0, 1), y=(0, 1))
+    return Problem(lshape, Poisson(1.0), [Dirichlet(0.0)], name="poisson-lshape")
+
+
+def _heat() -> Problem:
+    conditions = [Dirichlet(0.0), Initial(lambda x: np.sin(PI * x))]
+    return Problem(Interval(x=(0, 1)) * Time(0, 1), Heat(0.25), conditions, name="heat")
+
+
+def _helmholtz() -> Problem:
+    k = 4 * PI
+    source = lambda x, y: k**2 * np.sin(k * x) * np.sin(k * y)  # noqa: E731
+    return Problem(Box(x=(0, 1), y=(0, 1)), Helmholtz(k, source), [Dirichlet(0.0)], name="helmholtz")
+
+
+def _wave_exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.sin(PI * x) * np.cos(2 * PI * t) + np.sin(4 * PI * x) * np.cos(8 * PI * t) / 2
+
+
+def _wave() -> Problem:
+    start = Initial(lambda x: np.sin(PI * x) + np.sin(4 * PI * x) / 2, rate=0.0)
+    return Problem(Interval(x=(0, 1)) * Time(0, 1), Wave(2.0), [Dirichlet(0.0), start], name="wave")
+
+
+THIN = 0.05  # of the boundary layer
+
+
+def _layer_exact(x: np.ndarray) -> np.ndarray:
+    return x - (np.exp((x - 1) / THIN) - np.exp(-1 / THIN)) / (1 - np.exp(-1 / THIN))
+
+
+def _boundary_layer() -> Problem:
+    equation = SecondOrder(diffusion=THIN, velocity=(1.0,), source=1.0)
+    return Problem(Interval(x=(0, 1)), equation, [Dirichlet(0.0)], name="boundary-layer")
+
+
+def _variable_coefficient() -> Problem:
+    """u = sin(πx) sin(πy) with the diffusion 1 + x²."""
+    source = lambda x, y: (1 + x**2) * 2 * PI**2 * _sine(x, y) - 2 * x * PI * np.cos(PI * x) * np.sin(PI * y)  # noqa: E731
+    equation = Poisson(source, diffusion=lambda x: 1 + x**2)
+    return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="variable-coefficient")
+
+
+RISE = -9 / 16 / (0.5 + np.log(2))  # with which both conditions of the pipe hold
+
+
+def _pipe_exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """-Δu = 1; u = 1 on the inner circle of radius 1/2, ∂u/∂n + 2 u = 0 on the outer one of radius 1."""
+    r = np.hypot(x, y)
+    return (1 - RISE) / 2 + RISE * np.log(r) - r**2 / 4
+
+
+def _pipe() -> Problem:
+    ring = Ball((0, 0), 1.0).named("outside") - Ball((0, 0), 0.5).named("inside")
+    conditions = [Dirichlet(1.0, "inside"), Robin(0.0, "outside", coefficient=2.0)]
+    return Problem(ring, Poisson(1.0), conditions, name="pipe")
+
+
+def _reaction() -> Problem:
+    """u = sin(πx) sin(πy) with -Δu + u³ = f."""
+    source = lambda x, y: 2 * PI**2 * _sine(x, y) + _sine(x, y) ** 3  # noqa: E731
+    equation = SecondOrder(source=source, nonlinearity=lambda u: u.value**3)
+    return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="reaction")
+
+
+def _oscillator_exact(t: np.ndarray) -> np.ndarray:
+    """u'' + 2 u' + 17 u = 0, u(0) = 1, u'(0) = -1."""
+    return np.exp(-t) * np.cos(4 * t)
+
+
+def _oscillator() -> Problem:
+    equation = Strong(lambda u: u.d("t", "t") + 2 * u.d("t") + 17 * u.value)
+    return Problem(Time(0, 3), equation, [Initial(1.0, rate=-1.0)], name="oscillator")
+
+
+DIFFUSIVITY, NOISE, MEASUREMENTS = 0.4, 0.05, 200
+
+
+def _diffusion_exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.exp(-DIFFUSIVITY * PI**2 * t) * np.sin(PI * x)
+
+
+def diffusion_inverse(seed: int = 0) -> Problem:
+    """u_t = λ u_xx with λ = 0.4 to be found from 200 measured values, whose noise is 5 % of the rms of u."""
+    domain, rng = Interval(x=(0, 1)) * Time(0, 1), np.random.default_rng(seed)
+    points = domain.sample(MEASUREMENTS, rng, method="uniform")
+    clean = _diffusion_exact(*points.T)
+    weights = domain.quadrature(12)
+    sigma = NOISE * float(np.sqrt(weights[1] @ _diffusion_exact(*weights[0].T) ** 2 / domain.measure))
+    data = Measured(points, clean + sigma * rng.standard_normal(MEASUREMENTS), sigma)
+    conditions = [Dirichlet(0.0), Initial(lambda x: np.sin(PI * x)), data]
+    return Problem(domain, Heat(Unknown("diffusivity")), conditions, name="diffusion-inverse")
+
+
+GALLERY: dict[str, Example] = {
+    "poisson-lshape": Example("-Δu = 1 on the L-shape: singular at the re-entrant corner", _poisson_lshape),
+    "heat": Example("u_t = u_xx / 4, from a sine", _heat, lambda x, t: np.exp(-(PI**2) / 4 * t) * np.sin(PI * x)),
+    "diffusion-inverse": Example("the diffusivity from 200 noisy values", diffusion_inverse, _diffusion_exact),
+    "poisson-square": Example("-Δu = f on the unit square", _poisson_square, _sine),
+    "helmholtz": Example(
+        "two waves across the unit square", _helmholtz, lambda x, y: np.sin(4 * PI * x) * np.sin(4 * PI * y)
+    ),
+    "wave": Example("a string with two tones", _wave, _wave_exact),
+    "boundary-layer": Example("-u''/20 + u' = 1: a layer at the right end", _boundary_layer, _layer_exact),
+    "variable-coefficient": Example("-∇·((1 + x²)∇u) = f", _variable_coefficient, _sine),
+    "pipe": Example("a heated pipe, cooled outside (Robin)", _pipe, _pipe_exact),
+    "reaction": Example("-Δu + u³ = f", _reaction, _sine),
+    "oscillator": Example("a damped oscillator, an ordinary differential equation", _oscillator, _oscillator_exact),
+}

@@ -1,0 +1,69 @@
+"""`ungrid solve`: gallery, files of one's own, figures, errors."""
+
+import numpy as np
+import pytest
+
+import ungrid as library
+
+
+def test_a_named_problem_beside_finite_elements(ungrid, tmp_path):
+    page = tmp_path / "page.html"
+    done = ungrid(
+        "solve", "heat", "-o", tmp_path / "heat.field", "--budget", "0.5", "--reference", "--report", page, "--json"
+    )
+    metrics = done.object["metrics"]
+    assert done.code == 0
+    assert done.object["outputs"] == [str(tmp_path / "heat.field"), str(page)]
+    assert metrics["relative_l2"] < 1e-5
+    assert metrics["relative_residual"] < 1e-3
+    assert metrics["reference_relative_l2"] < 2 * metrics["reference_error"] < 2e-3
+    assert "exact solution" in page.read_text()
+    x = np.array([[0.5, 0.0], [0.25, 1.0]])
+    exact = np.exp(-(np.pi**2) / 4 * x[:, 1]) * np.sin(np.pi * x[:, 0])
+    assert np.abs(library.load(tmp_path / "heat.field")(x)[:, 0] - exact).max() < 1e-4
+
+
+def test_a_problem_of_ones_own(ungrid, tmp_path):
+    """u'' = 2 on (0, 1), 0 at both ends: u = x (x - 1)."""
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from ungrid import pde\n"
+        "problem = pde.Problem(pde.Interval(x=(0, 1)), pde.Poisson(-2.0), [pde.Dirichlet(0.0)], name='mine')\n"
+    )
+    done = ungrid("solve", script, "-o", tmp_path / "mine.field", "--budget", "0.2", "--json")
+    assert (done.code, done.object["problem"]) == (0, "mine")
+    values = library.load(tmp_path / "mine.field")(np.array([[0.5], [0.2]]))[:, 0]
+    assert values == pytest.approx([-0.25, -0.16], abs=1e-8)
+
+
+def test_the_gallery_is_listed_and_an_unknown_name_is_answered_with_it(ungrid, tmp_path):
+    assert "poisson-lshape" in ungrid("solve", "--list").out
+    done = ungrid("solve", "poison", "-o", tmp_path / "a.field")
+    assert done.code == 2
+    assert "poisson-lshape" in done.err
+    assert not (tmp_path / "a.field").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [("problem = 3", "type int"), ("", "type NoneType")],
+)
+def test_a_file_without_a_problem_is_refused(ungrid, tmp_path, content, named):
+    script = tmp_path / "wrong.py"
+    script.write_text(content)
+    done = ungrid("solve", script)
+    assert done.code == 2
+    assert named in done.err
+
+
+def test_no_reference_for_an_equation_without_a_weak_form_and_nothing_is_begun(ungrid, tmp_path):
+    done = ungrid("solve", "oscillator", "-o", tmp_path / "o.field", "--reference")
+    assert done.code == 2
+    assert "second order" in done.err
+    assert not (tmp_path / "o.field").exists()
+
+
+def test_an_inverse_problem_prints_the_number_and_its_deviation(ungrid, tmp_path):
+    done = ungrid("solve", "diffusion-inverse", "-o", tmp_path / "i.field", "--budget", "1", "--json")
+    found = done.object["metrics"]["unknowns"]["diffusivity"]
+    assert abs(found["value"] - 0.4) < 4 * found["deviation"] < 0.1
