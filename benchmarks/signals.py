@@ -211,7 +211,7 @@ def main() -> None:
             continue
         rows.append({"signal": name, **json.loads(done.stdout.strip().splitlines()[-1])})
         print(rows[-1])
-    write("signals", rows)
+    write("signals", rows, key=("signal",))
 
 
 if __name__ == "__main__":
