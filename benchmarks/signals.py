@@ -186,6 +186,7 @@ CASES: dict[str, Callable[[], dict[str, object]]] = {
     "eraint_z": weather,
     "albert": large_photograph,
     "camera_gradient": differences("gradient", 20.0),
+    "camera_central": differences("central", 20.0),
     "camera_laplacian": differences("laplacian", 60.0),
     "camera_sparse": sparse_and_noisy,
     "spot_sparse": sparse_and_noisy_distances,
@@ -194,7 +195,7 @@ CASES: dict[str, Callable[[], dict[str, object]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", default=list(CASES), choices=[*CASES, []])
+    parser.add_argument("cases", nargs="*", default=list(CASES), help=", ".join(CASES))
     parser.add_argument("--alone", action="store_true", help="run one case here, print it, write nothing")
     arguments = parser.parse_args()
     if arguments.alone:

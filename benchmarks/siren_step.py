@@ -20,7 +20,7 @@ import torch
 from record import write
 
 from ungrid.domains import RegularGrid
-from ungrid.networks import Siren
+from ungrid.networks import Siren, fused
 from ungrid.networks.fused import mean_square_error
 
 SHAPE, BATCH, RATE, SEED = (512, 768), 65_536, 1e-4, 0
@@ -93,21 +93,9 @@ def run(variant: str, allocator: str, steps: int, threads: int) -> list[float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 at least as fast as those of float32."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        factor = torch.ones(512, 512, dtype=dtype)
-        start = time.perf_counter()
-        for _ in range(3):
-            factor @ factor
-        seconds[dtype] = time.perf_counter() - start
-    return seconds[torch.bfloat16] < seconds[torch.float32]
-
-
 def compare(repeats: int, steps: int, threads: int) -> None:
     """Run all variants, print the table, write the file."""
-    variants = [variant for variant in VARIANTS if variant != "bfloat16" or multiplies_bfloat16()]
+    variants = [variant for variant in VARIANTS if variant != "bfloat16" or fused.BFLOAT16]
     if len(variants) < len(VARIANTS):
         print("bfloat16 is left out: this processor has no instructions for it")
     cases = [(variant, allocator) for allocator in ("default", "tuned") for variant in variants]

@@ -20,7 +20,9 @@ from ungrid.encodings import (
     Joined,
     Multipoles,
     Positional,
+    Products,
     RandomFeatures,
+    Ridges,
     SplineGrid,
 )
 from ungrid.fields import NeuralField
@@ -39,11 +41,16 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
         ((4, 4), (16, 16)), (1, 2), extent=(1.0, 0.5), order=2, max_entries=128, seed=seed
     ),
     "RandomFeatures": lambda seed: RandomFeatures(2, 5, scale=(2.0, 1.0), extent=(1.0, 0.5), seed=seed),
+    "RandomFeatures, around fast waves": lambda seed: RandomFeatures(
+        2, 5, scale=(2.0, 1.0), extent=(1.0, 0.5), center=(9.0, 0.0), seed=seed
+    ),
     "RandomFeatures, sine": lambda seed: RandomFeatures(
         2, 4, scale=(2.0, 3.0), extent=(1.0, 0.5), shape="sine", seed=seed
     ),
     "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (2 / 3, 2.0)),
     "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (1.5,), cosine=True),
+    "Ridges": lambda seed: Ridges(2, 4, seed=seed),
+    "Products": lambda seed: Products(Ridges(1, 3, seed=seed), 3, 0.7),
     "Multipoles": lambda seed: Multipoles((0.8, 0.7 + seed / 100), 0.1, 2),
     "Joined": lambda seed: Joined((Identity(2), RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed))),
     "SplineGrid, order 1": lambda seed: SplineGrid(((5, 5),), (2,), extent=(1.0, 1.0), order=1, seed=seed),

@@ -16,7 +16,7 @@ from ungrid import fields
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
-from ungrid.fields import Field, FunctionField, NeuralField, SplineField
+from ungrid.fields import Field, FunctionField, NeuralField, SlabField, SplineField
 from ungrid.io import field_file
 from ungrid.networks import MLP, GridDecoder, Siren
 from ungrid.operators import Jet
@@ -29,13 +29,19 @@ def exact(x: Tensor) -> Tensor:
     return torch.stack([torch.sin(x[..., 0]) * x[..., 1], x[..., 1] ** 2], dim=-1)
 
 
-def neural(encoding: nn.Module, network: Callable[[int], nn.Module]) -> NeuralField:
+def neural(encoding: nn.Module, network: Callable[[int], nn.Module], box: Box = BOX) -> NeuralField:
     return NeuralField(
-        BOX, encoding, network(encoding.out_features), out_names=NAMES, value_scale=(2.0, 2.0), value_offset=(0.5, -1.0)
+        box, encoding, network(encoding.out_features), out_names=NAMES, value_scale=(2.0, 2.0), value_offset=(0.5, -1.0)
     )
 
 
+def slab(low: float, high: float, seed: int) -> NeuralField:
+    box = Box(Axis("t", 2.0, 5.0, "s"), Axis("x", low, high, "m"))
+    return neural(Identity(2), lambda n: Siren(n, 2, width=8, depth=2, first_omega0=4.0, seed=seed), box)
+
+
 SAMPLES: dict[str, Callable[[int], Field]] = {
+    "SlabField": lambda seed: SlabField((slab(-1.0, 0.5, seed), slab(0.5, 0.9, seed + 1), slab(0.9, 3.0, seed + 2))),
     "FunctionField": lambda seed: FunctionField(BOX, exact, NAMES),
     "Siren": lambda seed: neural(Identity(2), lambda n: Siren(n, 2, width=8, depth=2, first_omega0=4.0, seed=seed)),
     "Fourier, tanh": lambda seed: neural(

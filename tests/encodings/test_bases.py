@@ -4,16 +4,20 @@ import math
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
-from ungrid.encodings import CornerFunctions, Joined, Multipoles, RandomFeatures
+from ungrid.encodings import CornerFunctions, Joined, Multipoles, Products, RandomFeatures, Ridges
+from ungrid.encodings.products import legendre
 from ungrid.operators import Jet, laplacian
 
 BASES: dict[str, Callable[[], nn.Module]] = {
     "tanh": lambda: RandomFeatures(2, 4, scale=(2.0, 1.0), extent=(1.0, 0.5)),
+    "ridges": lambda: Ridges(2, 4, seed=1),
+    "products": lambda: Products(Ridges(1, 1, seed=1), 1, 0.7),
     "sine": lambda: RandomFeatures(2, 4, scale=(2.0, 1.0), extent=(1.0, 0.5), shape="sine"),
     "corner": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (2 / 3, 4 / 3, 2.0)),
     "corner, cosine": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (0.5, 3.0), cosine=True),
@@ -70,3 +74,32 @@ def test_what_cannot_be_made() -> None:
         Joined((RandomFeatures(1, 2, scale=(1.0,), extent=(1.0,)), Multipoles((2.0, 2.0), 1.0, 0)))
     with pytest.raises(InputError, match="up to 4"):
         RandomFeatures(1, 2, scale=(1.0,), extent=(1.0,)).partials(points()[:, :1], [(5,)])
+
+
+def test_slopes_lie_around_the_fast_waves_on_either_side_and_around_zero():
+    features = RandomFeatures(2, 3000, scale=(2.0, 1.0), extent=(1.0, 0.5), center=(9.0, 0.0), seed=1)
+    x, y = features.weight.numpy().T
+    assert np.abs(y).max() <= 1.0
+    for middle in (-9.0, 0.0, 9.0):
+        near = np.abs(x - middle) <= 2.0
+        assert abs(near.mean() - 1 / 3) < 4 * (2 / 9 / 3000) ** 0.5  # a third, to four standard errors
+    assert (np.abs(np.abs(x) - 9.0) <= 2.0).mean() + (np.abs(x) <= 2.0).mean() == pytest.approx(1.0)
+
+
+def test_legendre_polynomials_and_their_derivatives_are_those_of_numpy():
+    s = np.linspace(-1, 1, 11)
+    found = legendre(torch.from_numpy(s), 6, 3).numpy()
+    for degree in range(7):
+        series = np.polynomial.Legendre.basis(degree)
+        for k in range(4):
+            np.testing.assert_allclose(found[k, :, degree], series.deriv(k)(s) if k else series(s), atol=1e-12)
+
+
+def test_ridges_bend_where_they_are_told_to_with_the_slope_that_they_are_told():
+    places, slopes = np.array([[0.1, 0.2], [-0.3, 0.4]]), np.array([[3.0, 0.0], [0.0, -5.0]])
+    ridges = Ridges.at(places, slopes)
+    at = torch.from_numpy(places)
+    assert torch.diagonal(ridges(at)[:, 1:]).abs().max() < 1e-15
+    across, up = ridges.partials(at, [(1, 0), (0, 1)])
+    assert torch.diagonal(across[:, 1:]).tolist() == pytest.approx([3.0, 0.0])
+    assert torch.diagonal(up[:, 1:]).tolist() == pytest.approx([0.0, -5.0])

@@ -71,6 +71,19 @@ def test_bfloat16_is_close_and_unbiased_enough(name):
         assert relative(ours, theirs) < 4 * layers * 2.0**-8
 
 
+@pytest.mark.parametrize("name", ["siren", "relu"])
+def test_bfloat16_by_way_of_float32_is_bfloat16(name, monkeypatch):
+    """Products of bfloat16 numbers are exact in float32, so that both differ by the order of sums and one last rounding."""
+    network = NETWORKS[name]()
+    x, target, _ = batch(network, 300)
+    found = []
+    for instructions in (True, False):
+        monkeypatch.setattr(fused, "BFLOAT16", instructions)
+        found.append(gradients(network.fused_square_error(x, target, precision="bfloat16"), network))
+    for one, other in zip(*found, strict=True):
+        assert relative(one, other) < 2 * len(network.layers) * 2.0**-8
+
+
 @pytest.mark.parametrize("rows", [1, 5, fused.SMALLEST_PART + 1, CHUNK, 2 * CHUNK + 1])
 def test_any_number_of_rows(rows):
     network = NETWORKS["siren"]()

@@ -56,6 +56,15 @@ def test_differences_of_field_and_samples_are_those_of_the_matrix(grid, u):
     np.testing.assert_allclose(Neighbours(grid).gradient(u, flat).reshape(expected.shape), expected, atol=1e-12)
     np.testing.assert_allclose(Neighbours(grid).sampled_gradient(samples), expected, atol=1e-12)
     expected = (-(d.T @ d) @ samples.numpy().reshape(-1, 2)).reshape(samples.shape)
+    north, south = (np.roll(samples, -sign, axis=0) for sign in (1, -1))
+    centre = (north - south)[1:-1] / 2
+    np.testing.assert_allclose(
+        Neighbours(grid).sampled_central(samples)[1:-1, ..., : samples.shape[-1]], centre, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        Neighbours(grid).central(u, flat).reshape(Neighbours(grid).sampled_central(samples).shape),
+        Neighbours(grid).sampled_central(samples), atol=1e-11,
+    )  # fmt: skip
     np.testing.assert_allclose(Neighbours(grid).laplacian(u, flat).reshape(expected.shape), expected, atol=1e-11)
     np.testing.assert_allclose(Neighbours(grid).sampled_laplacian(samples), expected, atol=1e-11)
 

@@ -21,7 +21,7 @@ def up_to_a_constant(values: np.ndarray) -> np.ndarray:
     return values - values.mean(axis=(0, 1))
 
 
-@pytest.mark.parametrize("supervise", ["gradient", "laplacian"])
+@pytest.mark.parametrize("supervise", ["gradient", "central", "laplacian"])
 def test_a_picture_from_its_differences_alone(supervise):
     """On a grid they determine it up to a constant, slow waves included; the constant is the samples' mean."""
     picture = waves(5.0, 2.0)

@@ -49,7 +49,8 @@ def fit(
     crs_from: Annotated[str | None, Option(metavar="EPSG", help="Reference system of a table's coordinates.")] = None,
     crs_to: Annotated[str | None, Option(metavar="EPSG", help="Reference system to project them to.")] = None,
     supervise: Annotated[
-        str, Option(help="What is fitted: values, gradient or laplacian; distance: values are signed distances.")
+        str,
+        Option(help="What is fitted: values, gradient, central or laplacian; distance: values are signed distances."),
     ] = "values",
     blend: Annotated[
         Path | None, Option(metavar="B", help="With --supervise gradient: blend with B, by the stronger gradients.")

@@ -1,8 +1,9 @@
 """Random features: ridge functions with fixed random directions, of which a linear layer makes a function.
 
 Convention: unit coordinates x (*batch, dim) in the box ``[-extent[k], extent[k]]``. A feature is ``s(w·x + b)`` with w
-uniform in ``[-scale[k], scale[k]]`` on axis k and ``b = -w·p`` for a place p uniform in the box, so that every feature
-bends somewhere in the domain. The first feature is the constant 1.
+uniform in ``[-scale[k], scale[k]]`` on axis k, shifted by ``-center[k]``, 0 or ``center[k]`` (each as likely), and
+``b = -w·p`` for a place p uniform in the box, so that every feature bends somewhere in the domain. The first feature is the
+constant 1.
 
 Sources: Huang, Zhu and Siew 2006, *Extreme learning machine*; Rahimi and Recht 2007, *Random features for large-scale
 kernel machines*; for differential equations Dwivedi and Srinivasan 2020 (PIELM).
@@ -23,7 +24,7 @@ from ungrid._base.taylor import Taylor
 Orders = Sequence[tuple[int, ...]]
 
 
-def _tanh(z: Tensor, highest: int) -> list[Tensor]:
+def tanh_derivatives(z: Tensor, highest: int) -> list[Tensor]:
     """tanh and its derivatives: polynomials in T = tanh z, since T' = 1 - T²."""
     t = torch.tanh(z)
     slope = 1 - t * t
@@ -41,7 +42,7 @@ def _sine(z: Tensor, highest: int) -> list[Tensor]:
     return [torch.sin(z + k * math.pi / 2) for k in range(highest + 1)]
 
 
-SHAPES: dict[str, Callable[[Tensor, int], list[Tensor]]] = {"tanh": _tanh, "sine": _sine}
+SHAPES: dict[str, Callable[[Tensor, int], list[Tensor]]] = {"tanh": tanh_derivatives, "sine": _sine}
 HIGHEST = 4  # order of the derivatives
 
 
@@ -53,6 +54,7 @@ class RandomFeatures(nn.Module):
         features: m.
         scale: the largest slope along every axis.
         extent: half the length of the box on every axis.
+        center: the slope of fast oscillations along every axis, around which slopes are drawn too; None: zeros.
         shape: "tanh" or "sine".
         seed: of slopes and places.
     """
@@ -67,33 +69,32 @@ class RandomFeatures(nn.Module):
         *,
         scale: tuple[float, ...],
         extent: tuple[float, ...],
+        center: tuple[float, ...] | None = None,
         shape: str = "tanh",
         seed: int = 0,
     ) -> None:
         super().__init__()
         if shape not in SHAPES:
             raise InputError(f"features of the shape {shape!r}", f"one of {', '.join(SHAPES)}")
-        if len(scale) != dim or len(extent) != dim:
-            raise InputError(f"scales {scale} and extents {extent}", f"one for each of {dim} axes")
-        self.dim, self.features, self.scale, self.extent, self.shape, self.seed = (
-            dim,
-            features,
-            scale,
-            extent,
-            shape,
-            seed,
-        )
+        center = center or (0.0,) * dim
+        if not len(scale) == len(extent) == len(center) == dim:
+            raise InputError(f"scales {scale}, extents {extent}, centers {center}", f"one for each of {dim} axes")
+        self.dim, self.features, self.scale, self.extent = dim, features, scale, extent
+        self.center, self.shape, self.seed = center, shape, seed
         self.out_features = 1 + features
         generator = torch_generator(seed)
         uniform = 2 * torch.rand(2, features, dim, generator=generator, dtype=torch.float64) - 1
         weight = uniform[0] * torch.tensor(scale, dtype=torch.float64)
+        if any(center):
+            sides = torch.randint(-1, 2, (features, dim), generator=generator)
+            weight += sides * torch.tensor(center, dtype=torch.float64)
         bias = -(weight * uniform[1] * torch.tensor(extent, dtype=torch.float64)).sum(dim=1)
         self.register_buffer("weight", weight.to(torch.get_default_dtype()))
         self.register_buffer("bias", bias.to(torch.get_default_dtype()))
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("dim", "features", "scale", "extent", "shape", "seed")
+        names = ("dim", "features", "scale", "extent", "center", "shape", "seed")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch f"]:

@@ -33,10 +33,12 @@ from ungrid.encodings import (
     Joined,
     Multipoles,
     Positional,
+    Products,
     RandomFeatures,
+    Ridges,
     SplineGrid,
 )
-from ungrid.fields import Field, NeuralField, SplineField
+from ungrid.fields import Field, NeuralField, SlabField, SplineField
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
@@ -64,8 +66,11 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "Multipoles": Multipoles,
     "NeuralField": NeuralField,
     "Positional": Positional,
+    "Products": Products,
     "RandomFeatures": RandomFeatures,
+    "Ridges": Ridges,
     "Siren": Siren,
+    "SlabField": SlabField,
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,
 }

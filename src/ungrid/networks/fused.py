@@ -8,7 +8,8 @@ Convention: rows are samples. Of layer l, ``z = h_(l-1) W_l^T`` is the product, 
 ``slope = f'(z + b_l)``; g stands for the gradient of the loss by the array in question.
 
 In bfloat16 the products between hidden layers and the stored activations are bfloat16; the parameters, the first layer
-(coordinates need their digits), the last layer, the residual and all sums over chunks stay float32.
+(coordinates need their digits), the last layer, the residual and all sums over chunks stay float32. Processors without
+instructions for it multiply the rounded factors in float32: equal in precision, and slower than float32 alone.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from ungrid._base.errors import InputError
 from ungrid.kernels.sine import scale_and_sum
 
 CHUNK = {"float32": 1024, "bfloat16": 2048}  # rows; an activation of 256 columns is 1 MB, about a core's second cache
+BFLOAT16 = "AVX512" in torch.backends.cpu.get_cpu_capability()  # else a product in it takes 500 times as long
 SMALLEST_PART = 256  # rows for which a thread is worth starting
 
 T = TypeVar("T")
@@ -208,7 +210,7 @@ class _Walk:
         inputs = x
         for layer, weight in enumerate(self.products[:-1]):
             z = _rows(self.z[weight.dtype], n, self.widths[layer])
-            torch.mm(inputs, weight.T, out=z)
+            _multiply(inputs, weight.T, z)
             h = self.h[layer][:n]
             self.activate(layer, z, self.biases[layer], h, self.slopes[layer][:n])
             inputs = h
@@ -223,7 +225,7 @@ class _Walk:
             self._add_weight_gradient(layer, g, inputs)
             # g by the outputs of the layer below, then by its sums, in the type of the next product.
             by_h = _rows(self.z[g.dtype], n, self.widths[layer - 1])
-            torch.mm(g, self.products[layer], out=by_h)
+            _multiply(g, self.products[layer], by_h)
             lower = self.products[layer - 1].dtype
             g = _rows(self.g[lower], n, self.widths[layer - 1])
             slope = self.slopes[layer - 1][:n]
@@ -237,13 +239,21 @@ class _Walk:
         if g.dtype == torch.float32:
             torch.addmm(total, g.T, inputs, out=total)
         else:
-            total += torch.mm(g.T, inputs)
+            total += torch.mm(g.T, inputs) if BFLOAT16 else torch.mm(g.T.float(), inputs.float())
 
     def gradients(self) -> list[Tensor]:
         """Weight and bias gradients in the order of the parameters."""
         biases = [*self.by_hidden_biases, self.by_last_bias]
         weights = [total.contiguous() for total in self.by_weights]
         return [part for pair in zip(weights, biases, strict=True) for part in pair]
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """``out = a b``; of bfloat16 by way of float32 where that is all the processor has."""
+    if out.dtype == torch.bfloat16 and not BFLOAT16:
+        out.copy_(torch.mm(a.float(), b.float()))
+    else:
+        torch.mm(a, b, out=out)
 
 
 def _rows(buffer: Tensor, n: int, m: int) -> Tensor:

@@ -6,7 +6,8 @@ the field through the same difference is exact for such data, and needs values o
 Convention: a gradient is the step to the next sample along every axis, a Laplacian the sum over the neighbours of their
 steps from the sample, both per sample (not per unit of the axes). The samples beyond the border repeat the border, so the
 last step along an axis is 0; round a circle the next of the last sample is the first. With D for all steps the Laplacian is
-then exactly ``-D^T D``, the five-point Laplacian with Neumann borders: it determines samples up to a constant.
+then exactly ``-D^T D``, the five-point Laplacian with Neumann borders: it determines samples up to a constant. Central
+differences hardly see what alternates from sample to sample.
 """
 
 from collections.abc import Callable
@@ -44,6 +45,13 @@ class Neighbours:
         values = u(torch.cat([x, *(self.shifted(x, axis, 1) for axis in range(d))])).reshape(d + 1, len(x), -1)
         return torch.cat([values[k + 1] - values[0] for k in range(d)], dim=-1)
 
+    def central(self, u: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]) -> Float[Tensor, "n dc"]:
+        """Central differences of u along every axis: (u(x + h) - u(x - h)) / 2."""
+        d = x.shape[1]
+        around = [self.shifted(x, axis, sign) for axis in range(d) for sign in (1, -1)]
+        values = u(torch.cat(around)).reshape(2 * d, len(x), -1)
+        return torch.cat([(values[2 * k] - values[2 * k + 1]) / 2 for k in range(d)], dim=-1)
+
     def laplacian(self, u: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """The sum of the steps of u to all neighbours."""
         d = x.shape[1]
@@ -54,6 +62,11 @@ class Neighbours:
     def sampled_gradient(self, values: Tensor) -> Tensor:
         """`gradient` of gridded values (*shape, c): (*shape, d c)."""
         return torch.cat([self._next(values, k, 1) - values for k in range(self.grid.box.dim)], dim=-1)
+
+    def sampled_central(self, values: Tensor) -> Tensor:
+        """`central` of gridded values (*shape, c): (*shape, d c)."""
+        parts = [(self._next(values, k, 1) - self._next(values, k, -1)) / 2 for k in range(self.grid.box.dim)]
+        return torch.cat(parts, dim=-1)
 
     def sampled_laplacian(self, values: Tensor) -> Tensor:
         """`laplacian` of gridded values (*shape, c)."""

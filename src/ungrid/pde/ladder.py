@@ -1,40 +1,39 @@
-"""Solving a problem: the ladder of solvers, and the check of what they give.
+"""Solving a problem: the ladder of solvers.
 
-The check never is the loss: it evaluates every equation and condition at points of its own. Its figure is the root mean
-square of a residual divided by that of the sum of the sizes of its terms, ``Σ |a_α D_α u| + |b|``: 1e-6 says that six digits
-cancel. It is what the ladder chooses by; it is no bound of the error.
+It goes by the check (`pde.check`) of what they give, which never is the loss, and is no bound of the error. Nonlinear equations
+over an interval and time are marched (`pde.marching`).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import torch
 
 from ungrid._base.devices import set_threads
 from ungrid.equations import Measured, Problem
-from ungrid.fields import NeuralField
-from ungrid.networks import Linear
-from ungrid.objectives import Term
-from ungrid.operators.jet import JetOperator, Jump, Partial
-from ungrid.operators.linearise import linearise
-from ungrid.pde.spaces import random_field
-from ungrid.pde.terms import EQUATION, Counts, problem_terms
-from ungrid.sampling import AllPoints
+from ungrid.fields import NeuralField, SlabField
+from ungrid.pde.check import relative_residuals
+from ungrid.pde.marching import Slab, can_march, march
+from ungrid.pde.spaces import Features, random_field
+from ungrid.pde.terms import Counts, problem_terms
 from ungrid.solvers import FitResult, Outcome
-from ungrid.solvers.output_layer import Found, OutputLayer, prepared, solve_output_layer, user_partials
+from ungrid.solvers.output_layer import Found, OutputLayer, solve_output_layer
 
 Report = Callable[[dict[str, float]], None]
 
 SCALES = (1.0, 2.0, 3.5, 6.0, 10.0, 16.0)
-PILOT = 160  # features with which the scale is chosen
+SHAPES = ("sine", "tanh")
+PILOTS = (160, 320, 640)  # features with which shape and slope are chosen
+MUCH = 3.0
+POOR = 1e-2  # a check above it says little
+PILOT_SHARE = 0.1  # of the budget, after which no larger pilot is begun
 ROWS_PER_FEATURE = 2.5  # of the equation
 BOUNDARY_SHARE = 0.35  # boundary points for each point inside
 GROWTH = 2.0
 FIRST = 320
 MOST = 3000  # features: then one solve takes about 10 s on two cores
 GOOD_ENOUGH = 1e-13  # relative residual at which nothing is left to gain
+SLAB_TOLERANCE = 1e-5  # of the check of a slab
 WORTH = 0.7  # a larger basis must bring the check below this share of the last one
 
 
@@ -45,8 +44,7 @@ class Attempt:
     field: NeuralField
     check: float
     parts: dict[str, float]
-    features: int
-    scale: float
+    features: Features
     found: Found
     seconds: float
 
@@ -66,16 +64,16 @@ class Ladder:
     def seconds(self) -> float:
         return time.perf_counter() - self.began
 
-    def attempt(self, features: int, scale: float, *, keep: bool = True) -> Attempt:
+    def attempt(self, features: Features, *, keep: bool = True) -> Attempt:
         """Solve on a basis of its own and check it."""
         began = time.perf_counter()
-        u = random_field(self.problem, features, scale, seed=self.seed)
-        terms = problem_terms(self.problem, counts(features, self.problem), seed=self.seed)
+        u = random_field(self.problem, features, seed=self.seed)
+        terms = problem_terms(self.problem, counts(features.count, self.problem), seed=self.seed)
         unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in self.problem.unknowns}
         found = solve_output_layer(u, terms, OutputLayer(), unknowns=unknowns)
         parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1)
         check = max(value for name, value in parts.items() if name != Measured.label)
-        made = Attempt(u, check, parts, features, scale, found, time.perf_counter() - began)
+        made = Attempt(u, check, parts, features, found, time.perf_counter() - began)
         if keep:
             self.attempts.append(made)
         if self.report is not None:
@@ -85,8 +83,8 @@ class Ladder:
     def row(self, made: Attempt) -> dict[str, float]:
         """A row of the history."""
         return {
-            "step": float(len(self.attempts)), "seconds": self.seconds, "features": float(made.features),
-            "scale": made.scale, "relative_residual": made.check, "progress": min(1.0, self.seconds / self.budget),
+            "step": float(len(self.attempts)), "seconds": self.seconds, "features": float(made.features.count),
+            "scale": made.features.scale, "relative_residual": made.check, "progress": min(1.0, self.seconds / self.budget),
         }  # fmt: skip
 
 
@@ -106,7 +104,7 @@ def solve(
 ) -> FitResult:
     """Solve a problem by random features and least squares; a nonlinear one by Newton on the output layer.
 
-    The slope of the features is chosen with few of them, then their number grows while the check gains and time is left.
+    Shape and slope of the features are chosen with few of them, then their number grows while the check gains and time is left.
 
     Args:
         problem: the problem.
@@ -124,90 +122,79 @@ def solve(
         InputError: if an equation gives values of a wrong shape or that are not finite.
     """
     set_threads(threads)
+    if can_march(problem):
+        return marched(problem, budget=budget, seed=seed, report=report)
     ladder = Ladder(problem, budget, seed, report)
-    scale = choose_scale(ladder)
-    features, history = FIRST, []
+    chosen = choose_features(ladder)
+    count, history = FIRST, []
     best: Attempt | None = None
-    while best is None or (features <= MOST and ladder.seconds + 6 * ladder.attempts[-1].seconds < budget):
-        made = ladder.attempt(features, scale)
+    while best is None or (count <= MOST and ladder.seconds + 6 * ladder.attempts[-1].seconds < budget):
+        made = ladder.attempt(replace(chosen, count=count))
         history.append(ladder.row(made))
         worth = best is None or made.check < WORTH * best.check
         best = made if best is None or made.check < best.check else best
         if not worth or best.check < GOOD_ENOUGH:
             break
-        features = round(GROWTH * features)
+        count = round(GROWTH * count)
     outcome = Outcome.exact if best.found.linear else Outcome.converged
     return FitResult(best.field, outcome, history, statistics(problem, best, ladder))
 
 
-def choose_scale(ladder: Ladder) -> float:
-    """The slope with the least check on a small basis, in which measured values count too."""
-    tried = {scale: max(ladder.attempt(PILOT, scale, keep=False).parts.values()) for scale in SCALES}
-    return min(tried, key=lambda scale: tried[scale])
+def marched(problem: Problem, *, budget: float, seed: int, report: Report | None) -> FitResult:
+    """The slabs of a problem that `can_march`, as one field; the check is that of the worst slab."""
+    began = time.perf_counter()
+    history: list[dict[str, float]] = []
+
+    def show(share: float, slab: Slab, ridges: int) -> None:
+        seconds = time.perf_counter() - began
+        history.append(
+            {"step": len(history) + 1.0, "seconds": seconds, "features": float(ridges), "time": slab.end,
+             "relative_residual": slab.check, "progress": share, "eta": seconds * (1 / share - 1)}
+        )  # fmt: skip
+        if report is not None:
+            report(history[-1])
+
+    slabs = march(problem, tolerance=SLAB_TOLERANCE, budget=budget, seed=seed, report=show)
+    field = SlabField(tuple(slab.field for slab in slabs))
+    worst = max(slab.check for slab in slabs)
+    parts = {name: max(slab.parts[name] for slab in slabs) for name in slabs[0].parts}
+    stats = {
+        "method": "time slabs of ridges, Newton", "seconds": time.perf_counter() - began, "steps": len(slabs),
+        "parameters": sum(p.numel() for p in field.parameters()), "features": int(history[-1]["features"]),
+        "relative_residual": worst, "residuals": parts, "unknowns": {}, "deviations": {}, "problem": problem.name,
+        "metrics": {"relative_residual": worst},
+    }  # fmt: skip
+    return FitResult(field, Outcome.converged, history, stats)
+
+
+def choose_features(ladder: Ladder) -> Features:
+    """Shape and slope with the least check on a small basis, in which measured values count too.
+
+    Checks fall and rise with the slope, so that two much worse ones in a row end the search for a shape. Where the best is
+    still poor, so that it says little, all are tried again with more features.
+    """
+    tried: dict[Features, float] = {}
+    for count in PILOTS:
+        tried = {}
+        for shape in SHAPES[-1:] if ladder.problem.unknowns else SHAPES:  # with unknowns every trial is slow
+            found: list[float] = []
+            for scale in SCALES:
+                features = Features(count, scale, shape)
+                tried[features] = max(ladder.attempt(features, keep=False).parts.values())
+                found.append(tried[features])
+                if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
+                    break
+        if min(tried.values()) < POOR or ladder.seconds > PILOT_SHARE * ladder.budget:
+            break
+    return min(tried, key=lambda features: tried[features])
 
 
 def statistics(problem: Problem, best: Attempt, ladder: Ladder) -> dict[str, Any]:
     """The single numbers of a result."""
     return {
         "method": "random features, least squares", "seconds": ladder.seconds, "steps": len(best.found.residuals) - 1,
-        "parameters": sum(p.numel() for p in best.field.parameters()), "features": best.features, "scale": best.scale,
+        "parameters": sum(p.numel() for p in best.field.parameters()), "features": best.features.count,
+        "scale": best.features.scale, "shape": best.features.shape,
         "relative_residual": best.check, "residuals": best.parts, "unknowns": best.found.parameters,
         "deviations": best.found.deviations, "problem": problem.name, "metrics": {"relative_residual": best.check},
     }  # fmt: skip
-
-
-def relative_residuals(
-    problem: Problem, u: NeuralField, parameters: dict[str, float], *, seed: int, points: int = 1000
-) -> dict[str, float]:
-    """The check of every term on points of its own, (root mean square residual) / (that of the sizes of its terms)."""
-    numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in parameters.items()}
-    fresh = Counts(points, points // 2)
-    terms = problem_terms(problem, fresh, seed=seed)
-    unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in problem.unknowns}
-    sizes: dict[Partial, torch.Tensor] = {}
-
-    def typical(partial: Partial) -> torch.Tensor:
-        if partial not in sizes:
-            sizes[partial] = typical_size(u, terms, partial)
-        return sizes[partial]
-
-    return {term.name: relative_residual(u, term, numbers, unknowns, typical) for term in terms}
-
-
-def typical_size(u: NeuralField, terms: list[Term], partial: Partial) -> torch.Tensor:
-    """The root mean square over the domain of a derivative of every component, (c,)."""
-    inside = next(term for term in terms if term.name == EQUATION)
-    assert isinstance(inside.points, AllPoints)
-    assert isinstance(u.network, Linear)
-    rows = user_partials(u, inside.points.batch.points, [partial])[partial]
-    return (rows @ u.network.weight.detach()).square().mean(dim=0).sqrt()
-
-
-def relative_residual(
-    u: NeuralField,
-    term: Term,
-    numbers: dict[str, torch.Tensor],
-    unknowns: dict[str, tuple[float, bool]],
-    typical: Callable[[Partial], torch.Tensor],
-) -> float:
-    """One term's check. Boundary terms count at least the size that their parts have inside, so that zeros can be met."""
-    axes = tuple(axis.name for axis in u.domain.axes)
-    rows = prepared(u, term, axes, unknowns)
-    assert isinstance(u.network, Linear)
-    weights = u.network.weight.detach()
-    if isinstance(term.operator, Jump):
-        residual = rows.partials[term.operator.partial] @ weights
-        size = typical(term.operator.partial).expand_as(residual)
-    else:
-        assert isinstance(term.operator, JetOperator)
-        found = linearise(
-            term.operator.equation, rows.points, axes, lambda partial: rows.partials[partial] @ weights, numbers
-        )
-        target = torch.zeros_like(found.residual) if rows.target is None else rows.target
-        residual, size = found.residual - target, found.residual.abs() + target.abs()
-        for partial, rate in found.by_partial.items():
-            size = size + (rate * (rows.partials[partial] @ weights)[:, None, :]).abs().sum(dim=2)
-            if term.name != EQUATION:
-                size = size + (rate.abs() * typical(partial)).sum(dim=2)
-    scale = float(size.square().mean().sqrt())
-    return float(residual.square().mean().sqrt()) / max(scale, 1e-300)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ungrid.domains import BoundarySample
 from ungrid.equations import Condition, Initial, Measured, Periodic, Problem
 from ungrid.objectives import Term
 from ungrid.operators import JetOperator, Jump
@@ -28,34 +29,41 @@ class Counts:
     boundary: int
 
 
-def problem_terms(problem: Problem, counts: Counts, *, seed: int) -> list[Term]:
+def problem_terms(
+    problem: Problem, counts: Counts, *, seed: int, inside: np.ndarray | None = None, start: np.ndarray | None = None
+) -> list[Term]:
     """The equation, every condition, every measurement as terms on their own points.
 
     Args:
         problem: the problem.
         counts: how many points.
         seed: of the points.
+        inside: points (n, d) of the equation instead of drawn ones.
+        start: points (n, d) of the initial conditions instead of drawn ones.
     """
     rng = np.random.default_rng(seed)
-    terms = [_equation_term(problem, counts.inside, rng)]
+    terms = [_equation_term(problem, problem.domain.sample(counts.inside, rng) if inside is None else inside)]
     sizes = {part: problem.domain.boundary_measure(part) for part in problem.domain.parts}
     total = sum(sizes[part] for _, parts in problem.boundary_conditions() for part in parts) or 1.0
     for condition, parts in problem.boundary_conditions():
         for part in parts:
             n = max(1 if problem.domain.dim == 1 else 8, round(counts.boundary * sizes[part] / total))
-            terms += _condition_terms(problem, condition, part, n, rng)
+            sample = problem.domain.sample_boundary(n, rng, part=part)
+            if start is not None and isinstance(condition, Initial):
+                normals = np.zeros_like(start)
+                sample = BoundarySample(start, normals, np.full(len(start), part))
+            terms += _condition_terms(problem, condition, part, sample)
     for periodic in problem.periodic:
         terms += _periodic_terms(problem, periodic, max(8, counts.boundary // 4), rng)
     return terms + [_measured_term(problem, given) for given in problem.measured]
 
 
-def _equation_term(problem: Problem, n: int, rng: np.random.Generator) -> Term:
-    points = torch.from_numpy(problem.domain.sample(n, rng))
-    return Term(points=AllPoints(points), operator=JetOperator(problem.equation.residual, problem.axes), name=EQUATION)
+def _equation_term(problem: Problem, inside: np.ndarray) -> Term:
+    points = AllPoints(torch.from_numpy(inside))
+    return Term(points=points, operator=JetOperator(problem.equation.residual, problem.axes), name=EQUATION)
 
 
-def _condition_terms(problem: Problem, condition: Condition, part: str, n: int, rng: np.random.Generator) -> list[Term]:
-    sample = problem.domain.sample_boundary(n, rng, part=part)
+def _condition_terms(problem: Problem, condition: Condition, part: str, sample: BoundarySample) -> list[Term]:
     points, normals = torch.from_numpy(sample.points), torch.from_numpy(sample.normals)
 
     def residual(u: Any) -> Tensor:  # a jet at one point asks which derivatives occur

@@ -64,7 +64,8 @@ def fit(
         threads: of the CPU; None takes all cores.
         holdout: samples kept out of the fit, to measure on: a fraction of them, or "even" (fit to every other sample of each
             axis only); of scattered samples "groups" or "random"; None fits to all.
-        supervise: "values", or of a grid the samples' differences alone: "gradient", "laplacian" (Sitzmann et al. 2020, 4.1);
+        supervise: "values", or of a grid the samples' differences alone: "gradient" (steps to the next sample), "central"
+            (central differences), "laplacian" (Sitzmann et al. 2020, 4.1);
             "distance" says that scattered values are signed distances to a surface, negative inside.
         target: differences to fit to instead of the samples' own, per sample: (*shape, d, c) gradients, for example
             `ungrid.signals.mixed_gradient` of two pictures, or (*shape, c) Laplacians.

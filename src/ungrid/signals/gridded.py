@@ -4,12 +4,12 @@ Convention: while it is fitted, a field gives normalised values, (value - mean) 
 a picture where the method's output is logistic; the finished field gives the user's values. `psnr_db` is over all given
 samples, `heldout_psnr_db` over samples that were never used.
 
-Differences (gradient, Laplacian) say little about slow changes: of a picture of n x n pixels the squared residual of the
-Laplacian weighs the slowest wave by about (pi/n)^4 of the fastest. So its residual is also measured in the norms of H^-1 and
-H^-2, the residual of a gradient in that of H^-1: after half and a whole inverse Laplacian, in which slow waves count as much
-as steps and values do. On a full grid the inverse is exact and acts on the target alone (`Neighbours.potential`). Differences
-leave each channel a constant, which the finished field takes from the samples' mean; beyond the border a Laplacian repeats
-the samples, so it contains the slopes there, and no harmonic function is left open.
+Differences (steps, central differences, Laplacian) say little about slow changes: of a picture of n x n pixels the squared
+residual of the Laplacian weighs the slowest wave by about (pi/n)^4 of the fastest. So its residual is also measured in the
+norms of H^-1 and H^-2, the residual of steps in that of H^-1: after half and a whole inverse Laplacian, in which slow waves
+count as much as steps and values do. On a full grid the inverse is exact and acts on the target alone
+(`Neighbours.potential`). Differences leave each channel a constant, which the finished field takes from the samples' mean;
+beyond the border a Laplacian repeats the samples, so it contains the slopes there, and no harmonic function is left open.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from ungrid.solvers import FitResult, fit_terms
 
 MOST_SCORED = 1 << 19  # samples that a report during the fit evaluates; the final metrics use all
 HALF, WHOLE = 3.0, 0.1  # weights of the residual after half and a whole inverse Laplacian
-SUPERVISIONS = ("values", "gradient", "laplacian", "distance")
+SUPERVISIONS = ("values", "gradient", "central", "laplacian", "distance")
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Objective:
             if not 0 <= weight < np.inf:
                 raise InputError(f"a weight of {weight} of {name.replace('_', ' ')}", "a finite number, 0 or more")
         if self.target is not None and not self.differences:
-            raise InputError(f"a target beside supervision by {self.supervise!r}", "gradient or laplacian")
+            raise InputError(f"a target beside supervision by {self.supervise!r}", "gradient, central or laplacian")
 
     @property
     def differences(self) -> bool:
         """Whether the field is fitted to differences of samples, which leave its constant open."""
-        return self.supervise in ("gradient", "laplacian")
+        return self.supervise in ("gradient", "central", "laplacian")
 
     @property
     def plain(self) -> bool:
@@ -110,10 +110,10 @@ def value_range(samples: GridSamples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_bounded(samples: GridSamples) -> bool:
-    """Whether the values are levels of light between 0 and a peak, as in pictures and clips that are not overexposed."""
-    if samples.kind not in ("image", "video") or not np.isfinite(samples.peak):
+    """Whether the values are levels between black, 0, and white, 1, as those of pictures and clips of whole numbers are."""
+    if samples.kind not in ("image", "video") or samples.peak != 1.0:
         return False
-    return not bool(((samples.values < 0) | (samples.values > samples.peak)).any())
+    return not bool(((samples.values < 0) | (samples.values > 1)).any())
 
 
 def mixed_gradient(first: GridSamples, second: GridSamples) -> np.ndarray:
@@ -204,7 +204,7 @@ def observed(given: GridSamples, normal: Tensor, objective: Objective, scale: np
     if objective.target is None:
         return _differences(given.grid, normal, objective.supervise)
     c = len(given.out_names)
-    shape = (*given.grid.shape, *([given.grid.box.dim] if objective.supervise == "gradient" else []), c)
+    shape = (*given.grid.shape, *([given.grid.box.dim] if objective.supervise != "laplacian" else []), c)
     target = np.asarray(objective.target)
     if target.shape != shape or not np.isfinite(target).all():
         raise InputError(f"a target of shape {target.shape}", f"finite numbers of shape {shape}, per sample")
@@ -221,12 +221,12 @@ def objective_terms(grid: RegularGrid, target: Tensor, parts: Recipe, objective:
         plain = DivergenceTerm if parts.logistic else Term
         terms = [plain(points=GridBatches(grid, target, size=batch, seed=seed, weight=weight))]
     else:
-        operator = neighbours.gradient if objective.supervise == "gradient" else neighbours.laplacian
+        operator = getattr(neighbours, objective.supervise)
         points = GridBatches(grid, target, size=batch // 4, seed=seed, weight=weight)
         terms = [Term(points=points, operator=operator, name=objective.supervise)]
-        if objective.supervise == "gradient":
+        if objective.supervise != "laplacian":
             channels //= grid.box.dim
-        if weight is None and not torch.isnan(target).any():
+        if objective.supervise != "central" and weight is None and not torch.isnan(target).any():
             laplacian = neighbours.divergence(target) if objective.supervise == "gradient" else target
             potential = neighbours.potential(laplacian)
             everywhere = GridBatches(grid, potential, size=batch, seed=seed + 2)
@@ -244,8 +244,8 @@ def objective_terms(grid: RegularGrid, target: Tensor, parts: Recipe, objective:
 
 def _differences(grid: RegularGrid, values: Tensor, supervise: str) -> Tensor:
     """Differences of gridded values (*shape, c), as `Neighbours` takes them of a field."""
-    neighbours = Neighbours(grid)
-    return neighbours.sampled_gradient(values) if supervise == "gradient" else neighbours.sampled_laplacian(values)
+    found: Tensor = getattr(Neighbours(grid), f"sampled_{supervise}")(values)
+    return found
 
 
 def with_values(u: Field, offset: np.ndarray, scale: np.ndarray, samples: GridSamples | None = None) -> NeuralField:

@@ -1,0 +1,193 @@
+"""Equations: the solver's error and seconds beside finite elements, and the PINNacle cases that are exact or have a file.
+
+    python benchmarks/equations.py                      # all; writes benchmarks/results/equations.csv
+
+Errors are relative in L2 against the exact solution, or against PINNacle's file of reference values. Seconds are those of a
+call with everything that it chooses by itself, the median of the repeats. Beside them the finite elements of the library are
+refined until they are as good, or for `FEM_BUDGET` seconds, and the table says how far they came. `best_of_paper` is the
+best of the methods in Hao et al. 2023 (PINNacle), table 3.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from record import DATA, write
+
+from ungrid import pde
+from ungrid._base.errors import InputError
+from ungrid.equations import Problem
+from ungrid.pde.gallery import exact_values
+from ungrid.reference.finite_elements import FIRST_CELLS, FIRST_STEPS, grading_for, region_of, solve_elements
+
+PI = np.pi
+FEM_BUDGET = 30.0
+FILES = DATA / "pde" / "pinnacle"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem, where to compare and with what, and the seconds that it gets.
+
+    Attributes:
+        problem: what is solved.
+        truth: points (n, d) and values (n, 1).
+        budget: seconds.
+        best_of_paper: the least relative error in the paper, or None.
+    """
+
+    problem: Problem
+    truth: Callable[[], tuple[np.ndarray, np.ndarray]]
+    budget: float
+    best_of_paper: float | None = None
+
+
+def known(problem: Problem, exact: Callable[..., np.ndarray], budget: float, best: float | None = None) -> Case:
+    points = pde.check_points(problem, 0)
+    return Case(problem, lambda: (points, exact_values(problem, exact, points)), budget, best)
+
+
+def named(name: str, budget: float, best: float | None = None) -> Case:
+    found = pde.example(name)
+    assert found.exact is not None
+    return known(found.make(), found.exact, budget, best)
+
+
+def heat_of_many_scales() -> Case:
+    """PINNacle's Heat2d-MS."""
+    domain = pde.Box(x=(0, 1), y=(0, 1)) * pde.Time(0, 5)
+    diffusion = np.diag([1 / (500 * PI) ** 2, 1 / PI**2])
+    conditions = [pde.Dirichlet(0.0), pde.Initial(lambda x, y: np.sin(20 * PI * x) * np.sin(PI * y))]
+    problem = pde.Problem(domain, pde.SecondOrder(damping=1.0, diffusion=diffusion), conditions, name="Heat2d-MS")
+    rate = (20 / 500) ** 2 + 1
+    return known(
+        problem, lambda x, y, t: np.sin(20 * PI * x) * np.sin(PI * y) * np.exp(-rate * t), 60.0, 1.73e-2
+    )  # fmt: skip
+
+
+def four_discs() -> Case:
+    """PINNacle's Poisson2d-C, against its file."""
+    domain = pde.Box(x=(-0.5, 0.5), y=(-0.5, 0.5)).named("outer")
+    for x in (-0.3, 0.3):
+        for y in (-0.3, 0.3):
+            domain = domain - pde.Ball((x, y), 0.1).named("disc")
+    problem = pde.Problem(
+        domain, pde.Poisson(), [pde.Dirichlet(1.0, "outer"), pde.Dirichlet(0.0, "disc")], name="Poisson2d-C"
+    )
+    return Case(problem, lambda: read_file("poisson1_cg_data.dat"), 30.0, 1.23e-2)
+
+
+def four_discs_with_reaction() -> Case:
+    """PINNacle's Poisson2d-CG, against finite elements of the library at a tenth of the error that is claimed."""
+    domain = pde.Box(x=(-1, 1), y=(-1, 1)).named("outer")
+    for x, y, r in ((0.5, 0.5, 0.2), (0.4, -0.4, 0.4), (-0.2, -0.7, 0.1), (-0.6, 0.5, 0.3)):
+        domain = domain - pde.Ball((x, y), r).named("disc")
+    equation = pde.Poisson(
+        lambda x, y: 10 * (17 + x**2 + y**2) * np.sin(PI * x) * np.sin(4 * PI * y), reaction=64.0
+    )  # fmt: skip
+    problem = pde.Problem(
+        domain, equation, [pde.Dirichlet(0.2, "outer"), pde.Dirichlet(1.0, "disc")], name="Poisson2d-CG"
+    )
+
+    def truth() -> tuple[np.ndarray, np.ndarray]:
+        points = pde.check_points(problem, 0)
+        return points, pde.reference(problem, tolerance=1e-5, budget=120.0)(points)
+
+    return Case(problem, truth, 30.0, 1.43e-2)
+
+
+def lshape() -> Case:
+    """Against finite elements on a graded mesh: the integral is known, 0.2140758036."""
+    problem = pde.example("poisson-lshape").make()
+
+    def truth() -> tuple[np.ndarray, np.ndarray]:
+        points = pde.check_points(problem, 0)
+        return points, pde.reference(problem, tolerance=1e-7, budget=60.0)(points)
+
+    return Case(problem, truth, 5.0)
+
+
+def read_file(name: str) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.loadtxt(FILES / name, comments="%")
+    return rows[:, :2], rows[:, 2:3]
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "poisson-square": lambda: named("poisson-square", 0.5),
+    "heat": lambda: named("heat", 0.5),
+    "helmholtz": lambda: named("helmholtz", 3.0),
+    "lshape": lshape,
+    "boundary-layer": lambda: named("boundary-layer", 3.0),
+    "variable-coefficient": lambda: named("variable-coefficient", 3.0),
+    "pipe": lambda: named("pipe", 3.0),
+    "reaction": lambda: named("reaction", 10.0),
+    "Wave1d-C": lambda: named("wave", 20.0, 9.79e-2),
+    "Heat2d-MS": heat_of_many_scales,
+    "Poisson2d-C": four_discs,
+    "Poisson2d-CG": four_discs_with_reaction,
+}
+
+
+def error_of(values: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(values - truth) / np.linalg.norm(truth))
+
+
+def elements(problem: Problem, points: np.ndarray, truth: np.ndarray, goal: float) -> dict[str, object]:
+    """The mesh on which finite elements first reach the goal, or the last one within the budget."""
+    try:
+        region = region_of(problem)
+    except InputError:
+        return {}
+    h, steps, began = float(np.max(region.high - region.low)) / FIRST_CELLS, FIRST_STEPS, time.perf_counter()
+    grading, last = grading_for(region, 2), 0.0
+    while True:
+        start = time.perf_counter()
+        found = solve_elements(problem, h=h, steps=steps, grading=grading)
+        last = time.perf_counter() - start
+        error = error_of(found(points), truth)
+        growth = 2 ** (region.dim + problem.changes)
+        if error <= goal or time.perf_counter() - began + 1.5 * growth * last > FEM_BUDGET:
+            return {"fem_relative_l2": f"{error:.2e}", "fem_seconds": round(last, 3),
+                    "fem_numbers": found.basis.N * (1 if found.times is None else len(found.times))}  # fmt: skip
+        h, steps = h / 2, 2 * steps
+
+
+def row(name: str, repeats: int) -> dict[str, object]:
+    case = CASES[name]()
+    points, truth = case.truth()
+    pde.solve(case.problem, budget=0.1)  # what is loaded once
+    results, seconds = [], []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        results.append(pde.solve(case.problem, budget=case.budget))
+        seconds.append(time.perf_counter() - start)
+    result = results[-1]
+    error = error_of(result.field(points), truth)
+    return {
+        "case": name,
+        "relative_l2": f"{error:.2e}",
+        "seconds": round(statistics.median(seconds), 3),
+        "relative_residual": f"{result.stats['relative_residual']:.1e}",
+        "features": result.stats["features"],
+        "scale": result.stats["scale"],
+        "repeats": repeats,
+        "best_of_paper": case.best_of_paper,
+        "times_better": round(case.best_of_paper / error, 1) if case.best_of_paper else None,
+        **elements(case.problem, points, truth, error),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    for name in given.cases:
+        write("equations", [row(name, given.repeats)], key=("case",))
+
+
+if __name__ == "__main__":
+    main()
