@@ -5,6 +5,7 @@ import pytest
 
 from ungrid import pde
 from ungrid.io import load, save
+from ungrid.pde import marching
 from ungrid.pde.marching import can_march, density, quantiles
 
 LINE = pde.Interval(x=(-1, 1)) * pde.Time(0, 0.01)
@@ -48,7 +49,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_travelling_waves(name, tmp_path):
+def test_travelling_waves(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(marching, "FIRST_SLABS", 2)
     problem, exact = CASES[name]
     assert can_march(problem)
     result = pde.solve(problem, budget=20.0)

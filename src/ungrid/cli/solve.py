@@ -8,7 +8,6 @@ from typer import Argument, Option
 
 from ungrid._base.errors import InputError
 from ungrid.cli.fit import record
-from ungrid.cli.picture import in_colours
 from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
@@ -148,6 +147,8 @@ def fill_page(
 def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]) -> dict[str, "np.ndarray"]:
     """The first component over a plane domain, the second axis upwards; white outside."""
     import numpy as np
+
+    from ungrid.cli.picture import in_colours
 
     lengths = posed.domain.high - posed.domain.low
     nx, ny = (max(8, round(SIDE * length / lengths.max())) for length in lengths)
