@@ -40,6 +40,7 @@ def write(name: str, rows: list[dict[str, Any]], seed: int = 0, *, key: tuple[st
     where = provenance(seed)
     measured = {tuple(str(row[part]) for part in key) for row in rows}
     kept = [row for row in earlier(path) if tuple(row[part] for part in key) not in measured] if key else []
+    columns = list(dict.fromkeys([*(c for row in kept for c in row if c not in where), *columns]))
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, [*columns, *where])
         writer.writeheader()
