@@ -12,6 +12,7 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.domains import Ball, Box, Interval, Time
 from ungrid.equations import (
+    Burgers,
     Dirichlet,
     Heat,
     Helmholtz,
@@ -139,6 +140,11 @@ def _reaction() -> Problem:
     return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="reaction")
 
 
+def _burgers() -> Problem:
+    conditions = [Dirichlet(0.0), Initial(lambda x: -np.sin(PI * x))]
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), Burgers(0.01 / PI), conditions, name="burgers")
+
+
 def _oscillator_exact(t: np.ndarray) -> np.ndarray:
     """u'' + 2 u' + 17 u = 0, u(0) = 1, u'(0) = -1."""
     return np.exp(-t) * np.cos(4 * t)
@@ -181,5 +187,6 @@ GALLERY: dict[str, Example] = {
     "variable-coefficient": Example("-∇·((1 + x²)∇u) = f", _variable_coefficient, _sine),
     "pipe": Example("a heated pipe, cooled outside (Robin)", _pipe, _pipe_exact),
     "reaction": Example("-Δu + u³ = f", _reaction, _sine),
+    "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes a minute", _burgers),
     "oscillator": Example("a damped oscillator, an ordinary differential equation", _oscillator, _oscillator_exact),
 }
