@@ -43,7 +43,7 @@ def test_the_solver_finds_the_exact_solution(name):
     problem, exact = pde.example(name).make(), pde.example(name).exact
     result = pde.solve(problem, budget=8.0 if name == "wave" else 0.6)
     points = pde.check_points(problem, 0)
-    apart = pde.distance(problem, result.field, pde.exact_values(problem, exact, points), points)
+    apart = pde.distance(result.field, pde.exact_values(problem, exact, points), points)
     assert apart.relative_l2 < 2e-3
 
 

@@ -76,11 +76,11 @@ def solve(
     points = pde.check_points(posed, run.common.seed)
     if chosen is not None and chosen.exact is not None:
         exact = pde.exact_values(posed, chosen.exact, points)
-        run.metrics["relative_l2"] = pde.distance(posed, result.field, exact, points).relative_l2
+        run.metrics["relative_l2"] = pde.distance(result.field, exact, points).relative_l2
     referee = None
     if reference:
         referee = pde.reference(posed, tolerance=tolerance)
-        apart = pde.distance(posed, result.field, referee(points), points)
+        apart = pde.distance(result.field, referee(points), points)
         run.metrics.update(
             reference_relative_l2=apart.relative_l2, reference_largest=apart.largest,
             reference_error=referee.error, reference_seconds=referee.seconds,

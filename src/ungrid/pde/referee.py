@@ -47,7 +47,7 @@ def check_reference(problem: Problem) -> None:
     region_of(problem)
 
 
-def distance(problem: Problem, field: Field, values: np.ndarray, points: np.ndarray) -> Distance:
+def distance(field: Field, values: np.ndarray, points: np.ndarray) -> Distance:
     """Between a field and reference values (n, 1) at points (n, d) of the problem's domain."""
     found = np.asarray(field(points))[:, : values.shape[1]]
     return Distance(relative_l2(found, values), float(np.abs(found - values).max()))
