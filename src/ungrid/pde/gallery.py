@@ -70,7 +70,9 @@ def _sine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _poisson_square() -> Problem:
-    source = lambda x, y: 2 * PI**2 * _sine(x, y)  # noqa: E731
+    def source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 2 * PI**2 * _sine(x, y)
+
     return Problem(Box(x=(0, 1), y=(0, 1)), Poisson(source), [Dirichlet(0.0)], name="poisson-square")
 
 
@@ -86,7 +88,10 @@ def _heat() -> Problem:
 
 def _helmholtz() -> Problem:
     k = 4 * PI
-    source = lambda x, y: k**2 * np.sin(k * x) * np.sin(k * y)  # noqa: E731
+
+    def source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return k**2 * np.sin(k * x) * np.sin(k * y)
+
     return Problem(Box(x=(0, 1), y=(0, 1)), Helmholtz(k, source), [Dirichlet(0.0)], name="helmholtz")
 
 
@@ -113,7 +118,10 @@ def _boundary_layer() -> Problem:
 
 def _variable_coefficient() -> Problem:
     """u = sin(πx) sin(πy) with the diffusion 1 + x²."""
-    source = lambda x, y: (1 + x**2) * 2 * PI**2 * _sine(x, y) - 2 * x * PI * np.cos(PI * x) * np.sin(PI * y)  # noqa: E731
+
+    def source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (1 + x**2) * 2 * PI**2 * _sine(x, y) - 2 * x * PI * np.cos(PI * x) * np.sin(PI * y)
+
     equation = Poisson(source, diffusion=lambda x: 1 + x**2)
     return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="variable-coefficient")
 
@@ -135,7 +143,10 @@ def _pipe() -> Problem:
 
 def _reaction() -> Problem:
     """u = sin(πx) sin(πy) with -Δu + u³ = f."""
-    source = lambda x, y: 2 * PI**2 * _sine(x, y) + _sine(x, y) ** 3  # noqa: E731
+
+    def source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 2 * PI**2 * _sine(x, y) + _sine(x, y) ** 3
+
     equation = SecondOrder(source=source, nonlinearity=lambda u: u.value**3)
     return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="reaction")
 
