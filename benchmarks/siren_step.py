@@ -139,7 +139,7 @@ def curve(path: str | None, rate: float, goal: float, limit: int) -> None:
         if full >= goal:
             break
     print(f"largest difference {max(abs(r['float32_db'] - r['bfloat16_db']) for r in rows):.2f} dB")
-    write("siren_curve", rows[::20], SEED)
+    write("siren_curve", [*rows[:-1:20], rows[-1]], SEED)
 
 
 def main() -> None:
