@@ -30,7 +30,7 @@ demo: $(VENV)/.run
 	$(BIN)/ungrid demo -o demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

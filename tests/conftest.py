@@ -1,9 +1,12 @@
-"""What holds for every test: deterministic torch on two threads, shape annotations checked while the tests run."""
+"""What holds for every test: deterministic torch, shape annotations checked, a core for each worker of pytest-xdist."""
 
 import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):  # before numba and torch count the cores
+    worker, cores = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 import hypothesis
 import torch
@@ -18,7 +21,7 @@ CHECKED = sorted(f"ungrid.{name}" for name in NAMES)
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")  # an int is a float
 
 torch.use_deterministic_algorithms(True)
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)

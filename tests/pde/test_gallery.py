@@ -8,6 +8,7 @@ from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 
 KNOWN = [name for name, each in pde.GALLERY.items() if each.exact is not None and not each.make().unknowns]
+LONG = {"burgers"}  # takes a minute; the slabs have tests of their own
 STEP = 1e-3
 
 
@@ -38,7 +39,7 @@ class Differences(JetLike):
         raise AssertionError(name)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [name for name in KNOWN if name not in LONG])
 def test_the_solver_finds_the_exact_solution(name):
     problem, exact = pde.example(name).make(), pde.example(name).exact
     result = pde.solve(problem, budget=8.0 if name == "wave" else 0.6)
@@ -51,7 +52,8 @@ def test_the_solver_finds_the_exact_solution(name):
 def test_the_exact_solution_satisfies_equation_and_conditions_by_differences(name):
     problem, exact = pde.example(name).make(), pde.example(name).exact
     rng = np.random.default_rng(0)
-    inside = Differences(problem, exact, problem.domain.sample(400, rng))
+    points = problem.domain.sample(400, rng)
+    inside = Differences(problem, exact, points[(points > problem.domain.low + STEP).all(axis=1)])
     largest = max(1.0, *(float(np.abs(inside.d(axis, axis)).max()) for axis in problem.axes))
     assert np.abs(problem.equation.residual(inside)).max() < 3e-4 * largest
     for condition, parts in problem.boundary_conditions():

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
 from ungrid._base.taylor import Taylor
-from ungrid.encodings.random_features import HIGHEST, Orders, tanh_derivatives
+from ungrid.encodings.random_features import Orders, ridge_partials
 from ungrid.encodings.singular import taylor_of_partials
 
 
@@ -55,22 +54,8 @@ class Ridges(nn.Module):
         return self.partials(flat, ((0,) * self.dim,))[0].reshape(*x.shape[:-1], self.out_features)
 
     def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
-        """Partial derivatives of the features; `orders` says how often each differentiates along every axis.
-
-        Raises:
-            InputError: above the fourth order.
-        """
-        totals = [sum(order) for order in orders]
-        if max(totals) > HIGHEST:
-            raise InputError(f"derivatives of order {max(totals)}", f"up to {HIGHEST}")
-        weight = self.weight.to(x.dtype)
-        rates = tanh_derivatives(x @ weight.T + self.bias.to(x.dtype), max(totals))
-        rows = []
-        for order, total in zip(orders, totals, strict=True):
-            factor = torch.stack([weight[:, k] ** n for k, n in enumerate(order)]).prod(dim=0)
-            constant = torch.full((len(x), 1), float(total == 0), dtype=x.dtype, device=x.device)
-            rows.append(torch.cat([constant, rates[total] * factor], dim=1))
-        return torch.stack(rows)
+        """Partial derivatives of the features, as `ridge_partials` has them."""
+        return ridge_partials(x, self.weight, self.bias, "tanh", orders)
 
     def forward_taylor(self, z: Taylor) -> Taylor:
         """The same with derivatives, as `ungrid._base.taylor` lays them out."""

@@ -46,6 +46,27 @@ SHAPES: dict[str, Callable[[Tensor, int], list[Tensor]]] = {"tanh": tanh_derivat
 HIGHEST = 4  # order of the derivatives
 
 
+def ridge_partials(
+    x: Float[Tensor, "n d"], weight: Float[Tensor, "m d"], bias: Float[Tensor, " m"], shape: str, orders: Orders
+) -> Float[Tensor, "p n f"]:
+    """Partial derivatives of ``1, s(w_1·x + b_1), ...``; `orders` says how often each differentiates along every axis.
+
+    Raises:
+        InputError: above the fourth order.
+    """
+    totals = [sum(order) for order in orders]
+    if max(totals) > HIGHEST:
+        raise InputError(f"derivatives of order {max(totals)}", f"up to {HIGHEST}")
+    weight = weight.to(x.dtype)
+    rates = SHAPES[shape](x @ weight.T + bias.to(x.dtype), max(totals))
+    rows = []
+    for order, total in zip(orders, totals, strict=True):
+        factor = torch.stack([weight[:, k] ** n for k, n in enumerate(order)]).prod(dim=0)
+        constant = torch.full((len(x), 1), float(total == 0), dtype=x.dtype, device=x.device)
+        rows.append(torch.cat([constant, rates[total] * factor], dim=1))
+    return torch.stack(rows)
+
+
 class RandomFeatures(nn.Module):
     """``1, s(w_1·x + b_1), ..., s(w_m·x + b_m)``.
 
@@ -103,22 +124,8 @@ class RandomFeatures(nn.Module):
         return self.partials(flat, ((0,) * self.dim,))[0].reshape(*x.shape[:-1], self.out_features)
 
     def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
-        """Partial derivatives of the features; `orders` says how often each differentiates along every axis.
-
-        Raises:
-            InputError: above the fourth order.
-        """
-        totals = [sum(order) for order in orders]
-        if max(totals) > HIGHEST:
-            raise InputError(f"derivatives of order {max(totals)}", f"up to {HIGHEST}")
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        rates = SHAPES[self.shape](x @ weight.T + bias, max(totals))
-        rows = []
-        for order, total in zip(orders, totals, strict=True):
-            factor = torch.stack([weight[:, k] ** n for k, n in enumerate(order)]).prod(dim=0)
-            constant = torch.full((len(x), 1), float(total == 0), dtype=x.dtype, device=x.device)
-            rows.append(torch.cat([constant, rates[total] * factor], dim=1))
-        return torch.stack(rows)
+        """Partial derivatives of the features, as `ridge_partials` has them."""
+        return ridge_partials(x, self.weight, self.bias, self.shape, orders)
 
     def forward_taylor(self, z: Taylor) -> Taylor:
         """The same with derivatives, as `ungrid._base.taylor` lays them out."""

@@ -12,12 +12,15 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.domains import Ball, Box, Interval, Time
 from ungrid.equations import (
+    AllenCahn,
     Burgers,
     Dirichlet,
     Heat,
     Helmholtz,
     Initial,
+    KdV,
     Measured,
+    Periodic,
     Poisson,
     Problem,
     Robin,
@@ -151,9 +154,36 @@ def _reaction() -> Problem:
     return Problem(Box(x=(0, 1), y=(0, 1)), equation, [Dirichlet(0.0)], name="reaction")
 
 
+VISCOSITY, HERMITE = 0.01 / PI, 128  # nodes of Gauss and Hermite, enough for rounding error
+
+
+def _burgers_exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The solution by Cole 1951 and Hopf 1950, for periodic initial values -sin(πx).
+
+    ``u = -∫ sin(π(x - η)) w dη / ∫ w dη`` with ``w = exp(-cos(π(x - η)) / 2πν - η² / 4νt)``.
+    """
+    nodes, weights = np.polynomial.hermite.hermgauss(HERMITE)
+    places = x[..., None] - 2 * np.sqrt(VISCOSITY * t)[..., None] * nodes
+    exponents = -np.cos(PI * places) / (2 * PI * VISCOSITY)
+    shares = weights * np.exp(exponents - exponents.max(axis=-1, keepdims=True))
+    return -(np.sin(PI * places) * shares).sum(axis=-1) / shares.sum(axis=-1)
+
+
 def _burgers() -> Problem:
     conditions = [Dirichlet(0.0), Initial(lambda x: -np.sin(PI * x))]
-    return Problem(Interval(x=(-1, 1)) * Time(0, 1), Burgers(0.01 / PI), conditions, name="burgers")
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), Burgers(VISCOSITY), conditions, name="burgers")
+
+
+def _allen_cahn() -> Problem:
+    """As in Raissi, Perdikaris and Karniadakis 2019, section 3.2."""
+    conditions = [Periodic("x"), Initial(lambda x: x**2 * np.cos(PI * x))]
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), AllenCahn(1e-4, 5.0), conditions, name="allen-cahn")
+
+
+def _kdv() -> Problem:
+    """As in Zabusky and Kruskal 1965, over a time in which the first solitons part."""
+    conditions = [Periodic("x", order=2), Initial(lambda x: np.cos(PI * x))]
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), KdV(0.0025), conditions, name="kdv")
 
 
 def _oscillator_exact(t: np.ndarray) -> np.ndarray:
@@ -198,6 +228,8 @@ GALLERY: dict[str, Example] = {
     "variable-coefficient": Example("-∇·((1 + x²)∇u) = f", _variable_coefficient, _sine),
     "pipe": Example("a heated pipe, cooled outside (Robin)", _pipe, _pipe_exact),
     "reaction": Example("-Δu + u³ = f", _reaction, _sine),
-    "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes a minute", _burgers),
+    "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes a minute", _burgers, _burgers_exact),
+    "allen-cahn": Example("u_t = u_xx / 10,000 + 5 (u - u³): two phases part; takes minutes", _allen_cahn),
+    "kdv": Example("u_t + u u_x + u_xxx / 400 = 0: a wave breaks up into solitons; takes minutes", _kdv),
     "oscillator": Example("a damped oscillator, an ordinary differential equation", _oscillator, _oscillator_exact),
 }

@@ -8,6 +8,7 @@ small, and the number of ridges grows where that does not help.
 Source of the density: White 1979, *On selection of equidistributing meshes for two-point boundary-value problems*.
 """
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,6 +52,21 @@ class Slab:
     check: float
     parts: dict[str, float]
     end: float
+
+
+@dataclass(frozen=True)
+class Along:
+    """A profile as a coefficient, which names its coordinate."""
+
+    axis: str
+    profile: Profile
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.Signature([inspect.Parameter(self.axis, inspect.Parameter.POSITIONAL_OR_KEYWORD)])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.profile(x)
 
 
 def can_march(problem: Problem) -> bool:
@@ -118,9 +134,8 @@ def solve_slab(problem: Problem, profile: Profile, begin: float, end: float, rid
 
 def restarted(problem: Problem, domain: SpaceTime, profile: Profile) -> Problem:
     """The problem over a slab, from a profile."""
-    (name,) = (axis.name for axis in domain.region.axes)
-    value = eval(f"lambda {name}: profile({name})", {"profile": profile})  # a coefficient names its coordinates
-    conditions = [Initial(value) if isinstance(c, Initial) else c for c in problem.conditions]
+    start = Initial(Along(domain.region.axes[0].name, profile))
+    conditions = [start if isinstance(c, Initial) else c for c in problem.conditions]
     return Problem(domain, problem.equation, conditions, name=problem.name)
 
 
