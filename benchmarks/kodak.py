@@ -6,6 +6,7 @@ All pixels are fitted. Seconds are optimisation with its evaluations; decoding a
 
 import argparse
 import io
+import itertools
 import statistics
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from record import DATA, write
 
 import ungrid
 from ungrid.io import from_array
+from ungrid.signals.methods import METHODS
 
 FOLDER = DATA / "signals" / "image" / "kodak"
 GOALS = (30.0, 35.0, 40.0)
@@ -56,6 +58,12 @@ def bilinear_grid(values: np.ndarray, numbers: int) -> tuple[np.ndarray, int]:
     return np.einsum("ij,jkc,lk->ilc", rows, values, columns, optimize=True), size
 
 
+def png_bytes(image: Image.Image) -> int:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.tell()
+
+
 def jpeg_bytes(image: Image.Image, goal: float) -> tuple[int, float]:
     """The smallest JPEG (4:4:4) that reaches the goal, and its PSNR; quality 100 where none does."""
     for quality in range(5, 101):
@@ -91,8 +99,6 @@ def one(number: int, budget: float, repeats: int) -> dict[str, object]:
     final = stats["metrics"]["psnr_db"]
     bilinear, numbers = bilinear_grid(values, stats["parameters"])
     half_bytes, half_psnr = field_bytes(field, values)
-    png = io.BytesIO()
-    image.save(png, "PNG", optimize=True)
     jpeg, jpeg_psnr = jpeg_bytes(image, final)
     up, bicubic = upscaled(number, budget)
     times = {f"seconds_to_{goal:.0f}_db": round(statistics.median(seconds_to(r.history, goal) for r in results), 2)
@@ -107,7 +113,7 @@ def one(number: int, budget: float, repeats: int) -> dict[str, object]:
         "bilinear_parameters": numbers,
         "float16_bytes": half_bytes,
         "float16_psnr_db": round(half_psnr, 2),
-        "png_bytes": png.tell(),
+        "png_bytes": png_bytes(image),
         "jpeg_bytes": jpeg,
         "jpeg_psnr_db": round(jpeg_psnr, 2),
         "x2_psnr_db": round(up, 2),
@@ -115,17 +121,26 @@ def one(number: int, budget: float, repeats: int) -> dict[str, object]:
     }
 
 
-def curves(numbers: list[int], budget: float) -> list[dict[str, object]]:
-    """PSNR over time of every method."""
-    rows = []
-    for number in numbers:
-        for method in ("grid", "siren", "fourier", "positional", "relu"):
-            result = ungrid.fit(array(photograph(number)), method, budget=budget)
-            at = {f"psnr_db_at_{t}_s": round(max((row["psnr_db"] for row in result.history if row["seconds"] <= t),
-                                                 default=float("nan")), 2) for t in (2, 5, 10, 30, 60)}  # fmt: skip
-            rows.append({"picture": f"kodim{number:02d}", "method": method, **at,
-                         "parameters": result.stats["parameters"], "steps": result.stats["steps"]})  # fmt: skip
-    return rows
+def curve(number: int, method: str, budget: float) -> dict[str, object]:
+    """PSNR over time of a method, and the bytes of its file beside PNG's and JPEG's of that quality."""
+    image = photograph(number)
+    result = ungrid.fit(array(image), method, budget=budget)
+    at = {f"psnr_db_at_{t}_s": round(max((row["psnr_db"] for row in result.history if row["seconds"] <= t),
+                                         default=float("nan")), 2) for t in (2, 5, 10, 30, 60)}  # fmt: skip
+    half_bytes, half_psnr = field_bytes(result.field, array(image))
+    jpeg, jpeg_psnr = jpeg_bytes(image, half_psnr)
+    return {
+        "picture": f"kodim{number:02d}",
+        "method": method,
+        **at,
+        "parameters": result.stats["parameters"],
+        "steps": result.stats["steps"],
+        "float16_bytes": half_bytes,
+        "float16_psnr_db": round(half_psnr, 2),
+        "png_bytes": png_bytes(image),
+        "jpeg_bytes": jpeg,
+        "jpeg_psnr_db": round(jpeg_psnr, 2),
+    }
 
 
 def main() -> None:
@@ -136,7 +151,8 @@ def main() -> None:
     parser.add_argument("--methods", action="store_true")
     arguments = parser.parse_args()
     if arguments.methods:
-        write("kodak_methods", curves([5, 7], 60.0))
+        for number, method in itertools.product((5, 7), METHODS):
+            write("kodak_methods", [curve(number, method, 60.0)], key=("picture", "method"))
         return
     ungrid.fit(array(photograph(1)), steps=2)  # compiles
     rows = [one(number, arguments.budget, arguments.repeats) for number in arguments.pictures]
