@@ -131,6 +131,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "lshape": lshape,
     "boundary-layer": lambda: named("boundary-layer", 3.0),
     "variable-coefficient": lambda: named("variable-coefficient", 3.0),
+    "step": lambda: named("step", 10.0),
     "pipe": lambda: named("pipe", 3.0),
     "reaction": lambda: named("reaction", 10.0),
     "Wave1d-C": lambda: named("wave", 20.0, 9.79e-2),

@@ -1,4 +1,4 @@
-"""Nonlinear equations on an interval and time, against exact travelling waves."""
+"""Equations on an interval and time, against exact travelling waves and a step that diffuses."""
 
 import numpy as np
 import pytest
@@ -63,9 +63,19 @@ def test_travelling_waves(name, tmp_path, monkeypatch):
     assert np.array_equal(again(points)[:, 0], found)
 
 
-def test_linear_problems_and_unknown_numbers_are_not_marched():
+def test_a_steep_linear_problem_is_marched_and_a_smooth_one_is_not():
+    steep, smooth = (pde.solve(pde.example(name).make(), budget=12.0) for name in ("step", "heat"))
+    assert "slabs" in steep.stats["method"]
+    assert "slabs" not in smooth.stats["method"]
+    exact = pde.example("step").exact
+    points = pde.example("step").make().domain.sample(2000, np.random.default_rng(3))
+    truth = exact(*points.T)
+    assert np.linalg.norm(steep.field(points)[:, 0] - truth) < 1e-4 * np.linalg.norm(truth)
+
+
+def test_waves_and_unknown_numbers_cannot_be_marched():
     start = [pde.Initial(lambda x: 0 * x), pde.Dirichlet(0.0)]
-    assert not can_march(pde.Problem(LINE, pde.Heat(1.0), start))
+    assert not can_march(pde.example("wave").make())
     unknown = pde.SecondOrder(damping=1.0, diffusion=pde.Unknown("d"), nonlinearity=lambda u: u.value**3)
     assert not can_march(pde.Problem(LINE, unknown, start))
     assert not can_march(pde.Problem(pde.Interval(x=(0, 1)), pde.Poisson(1.0), [pde.Dirichlet(0.0)]))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import erf
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Ball, Box, Interval, Time
@@ -87,6 +88,18 @@ def _poisson_lshape() -> Problem:
 def _heat() -> Problem:
     conditions = [Dirichlet(0.0), Initial(lambda x: np.sin(PI * x))]
     return Problem(Interval(x=(0, 1)) * Time(0, 1), Heat(0.25), conditions, name="heat")
+
+
+DIFFUSION, AGE = 0.1, 0.00625  # of the step: at the start it is as wide as if it had been sharp AGE before: 0.05
+
+
+def _step_exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return erf(x / np.sqrt(4 * DIFFUSION * (t + AGE)))
+
+
+def _step() -> Problem:
+    conditions = [Dirichlet(_step_exact), Initial(lambda x: _step_exact(x, np.zeros_like(x)))]
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), Heat(DIFFUSION), conditions, name="step")
 
 
 def _helmholtz() -> Problem:
@@ -218,6 +231,7 @@ def diffusion_inverse(seed: int = 0) -> Problem:
 GALLERY: dict[str, Example] = {
     "poisson-lshape": Example("-Δu = 1 on the L-shape: singular at the re-entrant corner", _poisson_lshape),
     "heat": Example("u_t = u_xx / 4, from a sine", _heat, lambda x, t: np.exp(-(PI**2) / 4 * t) * np.sin(PI * x)),
+    "step": Example("u_t = u_xx / 10, from a steep step", _step, _step_exact),
     "diffusion-inverse": Example("the diffusivity from 200 noisy values", diffusion_inverse, _diffusion_exact),
     "poisson-square": Example("-Δu = f on the unit square", _poisson_square, _sine),
     "helmholtz": Example(

@@ -1,7 +1,7 @@
 """Solving a problem: the ladder of solvers.
 
-It goes by the check (`pde.check`) of what they give, which never is the loss, and is no bound of the error. Nonlinear equations
-over an interval and time are marched (`pde.marching`).
+It goes by the check (`pde.check`) of what they give, which never is the loss, and is no bound of the error. Over an interval
+and time, nonlinear equations are marched (`pde.marching`), and linear ones where one basis for all times stays poor.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ungrid._base.devices import set_threads
-from ungrid.equations import Measured, Problem
+from ungrid.equations import Measured, Problem, SecondOrder
 from ungrid.fields import NeuralField, SlabField
 from ungrid.pde.check import relative_residuals
 from ungrid.pde.marching import Slab, can_march, march
@@ -26,6 +26,7 @@ SHAPES = ("sine", "tanh")
 PILOTS = (160, 320, 640)  # features with which shape and slope are chosen
 MUCH = 3.0
 POOR = 1e-2  # a check above it says little
+HOPELESS = 0.1
 PILOT_SHARE = 0.1  # of the budget, after which no larger pilot is begun
 ROWS_PER_FEATURE = 2.5  # of the equation
 BOUNDARY_SHARE = 0.35  # boundary points for each point inside
@@ -33,6 +34,7 @@ GROWTH = 2.0
 FIRST = 320
 MOST = 3000  # features: then one solve takes about 10 s on two cores
 GOOD_ENOUGH = 1e-13  # relative residual at which nothing is left to gain
+MARCH = 2.0  # seconds, without which no march is begun
 SLAB_TOLERANCE = 1e-5  # of the check of a slab
 WORTH = 0.7  # a larger basis must bring the check below this share of the last one
 
@@ -122,13 +124,28 @@ def solve(
         InputError: if an equation gives values of a wrong shape or that are not finite.
     """
     set_threads(threads)
-    if can_march(problem):
+    if can_march(problem) and not is_linear(problem):
         return marched(problem, budget=budget, seed=seed, report=report)
     ladder = Ladder(problem, budget, seed, report)
+    found = climbed(ladder)
+    left = budget - ladder.seconds
+    if found.stats["relative_residual"] < POOR or not can_march(problem) or left < MARCH:
+        return found
+    slabs = marched(problem, budget=left, seed=seed, report=report, began=ladder.began)
+    return min(slabs, found, key=lambda result: result.stats["relative_residual"])
+
+
+def is_linear(problem: Problem) -> bool:
+    """Whether the equation is known to be linear."""
+    return isinstance(problem.equation, SecondOrder) and problem.equation.is_linear
+
+
+def climbed(ladder: Ladder) -> FitResult:
+    """Bases for the whole domain, of more and more features."""
     chosen = choose_features(ladder)
     count, history = FIRST, []
     best: Attempt | None = None
-    while best is None or (count <= MOST and ladder.seconds + 6 * ladder.attempts[-1].seconds < budget):
+    while best is None or (count <= MOST and ladder.seconds + 6 * ladder.attempts[-1].seconds < ladder.budget):
         made = ladder.attempt(replace(chosen, count=count))
         history.append(ladder.row(made))
         worth = best is None or made.check < WORTH * best.check
@@ -137,12 +154,14 @@ def solve(
             break
         count = round(GROWTH * count)
     outcome = Outcome.exact if best.found.linear else Outcome.converged
-    return FitResult(best.field, outcome, history, statistics(problem, best, ladder))
+    return FitResult(best.field, outcome, history, statistics(ladder.problem, best, ladder))
 
 
-def marched(problem: Problem, *, budget: float, seed: int, report: Report | None) -> FitResult:
+def marched(
+    problem: Problem, *, budget: float, seed: int, report: Report | None, began: float | None = None
+) -> FitResult:
     """The slabs of a problem that `can_march`, as one field; the check is that of the worst slab."""
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     history: list[dict[str, float]] = []
 
     def show(share: float, slab: Slab, ridges: int) -> None:
@@ -184,7 +203,12 @@ def choose_features(ladder: Ladder) -> Features:
                 found.append(tried[features])
                 if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
                     break
-        if min(tried.values()) < POOR or ladder.seconds > PILOT_SHARE * ladder.budget:
+        least = min(tried.values())
+        if (
+            least < POOR
+            or ladder.seconds > PILOT_SHARE * ladder.budget
+            or (least > HOPELESS and can_march(ladder.problem))
+        ):
             break
     return min(tried, key=lambda features: tried[features])
 

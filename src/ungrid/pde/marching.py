@@ -1,4 +1,4 @@
-"""Nonlinear equations in time and one axis of space, slab after slab: sharp fronts that form and move.
+"""Equations in time and one axis of space, slab after slab: sharp fronts that form and move.
 
 In a slab the field is a sum of ridge functions of space, each times a polynomial of time, found by Newton's method on the
 collocated equation. Places and slopes of the ridges follow the profile at the start of the slab: of equal arc length one gets
@@ -19,7 +19,7 @@ import torch
 
 from ungrid.domains import Interval, SpaceTime, Time
 from ungrid.encodings import Products, Ridges
-from ungrid.equations import Initial, Problem, SecondOrder, coefficients
+from ungrid.equations import Initial, Problem, coefficients
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
@@ -70,13 +70,12 @@ class Along:
 
 
 def can_march(problem: Problem) -> bool:
-    """Whether the slabs are for it: one unknown on an interval over time, not known to be linear, nothing to identify."""
+    """Whether slabs can solve it: one unknown on an interval over time, of first order in time, nothing to identify."""
     domain, equation = problem.domain, problem.equation
     fits = isinstance(domain, SpaceTime) and isinstance(domain.region, Interval)
     starts = [c for c in problem.conditions if isinstance(c, Initial)]
     one = len(equation.out_names) == 1 and len(starts) == 1 and starts[0].rate is None
-    linear = isinstance(equation, SecondOrder) and equation.is_linear
-    return fits and one and not linear and not problem.unknowns and not problem.measured
+    return fits and one and not problem.unknowns and not problem.measured
 
 
 def density(profile: Profile, low: float, high: float, ridges: int) -> tuple[np.ndarray, np.ndarray]:

@@ -80,9 +80,10 @@ def given_waves(problem: Problem) -> tuple[float, ...]:
         value = coefficients.values("a given function", given, points, problem.axes).reshape(len(points), -1)
         spread = float(value.std(axis=0).max())
         try:
-            slopes = coefficients.gradient(
-                "a given function", given, points, problem.axes, problem.axes, 2 * half
-            ).reshape(len(points), -1, len(half))  # fmt: skip
+            with np.errstate(all="ignore"):
+                slopes = coefficients.gradient(
+                    "a given function", given, points, problem.axes, problem.axes, 2 * half
+                ).reshape(len(points), -1, len(half))
         except InputError:  # not defined beside the domain: its slopes are not known
             continue
         if spread > 0:
