@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
-from ungrid.cli.picture import as_rgb, half_blocks
+from ungrid.cli.picture import as_rgb, half_blocks, in_two_colours
 from ungrid.cli.report import Report, chart
 
 
@@ -30,6 +30,16 @@ def test_half_blocks_fit_the_terminal():
 def test_as_rgb():
     assert as_rgb(np.array([[[2.0]], [[np.nan]]])).tolist() == [[[255] * 3], [[0] * 3]]
     assert as_rgb(np.array([[[1.0, 1.0, 1.0, 0.0]]])).tolist() == [[[0, 0, 0]]]
+
+
+def test_differences_are_white_at_zero_and_equally_light_at_both_ends():
+    below, zero, above, nowhere = in_two_colours(np.array([[-2.0, 0.0, 2.0, np.nan]]), 2.0)[0]
+    assert zero.tolist() == [1, 1, 1]
+    assert below[2] > below[0]
+    assert above[0] > above[2]
+    light = np.array([0.2126, 0.7152, 0.0722])
+    assert abs(light @ below - light @ above) < 0.05
+    assert 0 < nowhere.min() == nowhere.max() < 1
 
 
 def test_a_straight_line_is_drawn_straight():

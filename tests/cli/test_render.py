@@ -116,6 +116,17 @@ def test_how_values_become_pictures():
     )
 
 
+def test_the_plane_is_shown_as_it_is_drawn_on_paper():
+    """x to the right, y upwards: the value x + 10 y is largest at the upper right."""
+    grid = RegularGrid(Box(x=(0, 1), y=(0, 1)), (4, 3))
+    samples = GridSamples(grid, (grid.points() @ [1.0, 10.0])[..., None].astype(np.float32), ("u",), "grid")
+    shown = displayed(samples, "value")
+    assert shown.values.shape == (3, 4, 1)
+    assert shown.values[0, -1, 0] == 1
+    assert shown.values[-1, 0, 0] == 0
+    assert shown.values[0, 0, 0] > shown.values[-1, -1, 0]
+
+
 @pytest.mark.parametrize("order", ["xyz", "zyx"])
 def test_surface_of_a_ball(order):
     """Radius, volume and orientation of a sphere, for axes in both orders."""

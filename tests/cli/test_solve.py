@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ungrid as library
+from ungrid.cli.animation import HEIGHT, MARGIN
 
 
 def test_a_named_problem_beside_finite_elements(ungrid, tmp_path):
@@ -17,10 +18,31 @@ def test_a_named_problem_beside_finite_elements(ungrid, tmp_path):
     assert metrics["relative_l2"] < 1e-5
     assert metrics["relative_residual"] < 1e-3
     assert metrics["reference_relative_l2"] < 2 * metrics["reference_error"] < 2e-3
+    parts = [metrics[f"error_{name}"] for name in ("approximation", "generalisation", "optimisation")]
+    assert metrics["reference_relative_l2"] <= sum(parts) * (1 + 1e-9)
     assert "exact solution" in page.read_text()
     x = np.array([[0.5, 0.0], [0.25, 1.0]])
     exact = np.exp(-(np.pi**2) / 4 * x[:, 1]) * np.sin(np.pi * x[:, 0])
     assert np.abs(library.load(tmp_path / "heat.field")(x)[:, 0] - exact).max() < 1e-4
+
+
+def test_over_time_it_is_a_clip_and_a_mesh_for_paraview(ungrid, tmp_path):
+    """Heat from a sine: at first the curve's top touches the upper margin, at the end it is exp(-π²/4) as high."""
+    pytest.importorskip("av")
+    meshio = pytest.importorskip("meshio")
+    field = tmp_path / "heat.field"
+    ungrid("solve", "heat", "-o", field, "--budget", "0.5")
+    for name in ("heat.mp4", "heat.vtu"):
+        assert ungrid("render", field, "-o", tmp_path / name, "--size", "40x60").code == 0
+    frames = library.io.read(tmp_path / "heat.mp4").values
+    assert len(frames) == 40
+    dark = np.abs(frames - 1).max(axis=3) > 0.5  # blue on white; the line of zero is lighter
+    tops = [float(np.nonzero(picture)[0].min()) for picture in dark[[0, -1]]]
+    base = HEIGHT - MARGIN
+    assert (base - tops[1]) / (base - tops[0]) == pytest.approx(np.exp(-(np.pi**2) / 4), abs=0.03)
+    mesh = meshio.read(tmp_path / "heat.vtu")
+    exact = np.exp(-(np.pi**2) / 4 * mesh.points[:, 1]) * np.sin(np.pi * mesh.points[:, 0])
+    assert np.abs(mesh.point_data["u"] - exact).max() < 2e-3  # means over cells
 
 
 def test_a_problem_of_ones_own(ungrid, tmp_path):

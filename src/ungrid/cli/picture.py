@@ -29,6 +29,19 @@ def in_colours(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.where(np.isnan(values)[..., None], 1.0, colours)
 
 
+# From blue over white to red, the ends of equal lightness: for differences, whose sign counts.
+DIVERGING = ((0.13, 0.31, 0.64), (0.52, 0.68, 0.86), (1.0, 1.0, 1.0), (0.94, 0.60, 0.52), (0.70, 0.13, 0.20))
+NOWHERE = 0.8  # grey of what is missing, which is no difference of zero
+
+
+def in_two_colours(values: np.ndarray, largest: float) -> np.ndarray:
+    """Differences (H, W) up to `largest` as colours (H, W, 3): blue below zero, red above, grey where they are NaN."""
+    stops = np.linspace(-1, 1, len(DIVERGING))
+    share = values / max(largest, np.finfo(np.float64).tiny)
+    colours = np.stack([np.interp(share, stops, channel) for channel in zip(*DIVERGING, strict=True)], axis=-1)
+    return np.where(np.isnan(values)[..., None], NOWHERE, colours)
+
+
 def shrunk(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Means over boxes: (H, W, 3) uint8 to (height, width, 3)."""
     from PIL import Image

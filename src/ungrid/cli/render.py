@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ungrid.sampling import GridSamples, PointSamples
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+CLIPS = (".mp4", ".m4v", ".mov", ".mkv")
 TABLES = (".csv", ".parquet")
 SURFACES = (".obj", ".ply", ".stl", ".glb")
 QUANTITIES = ("value", "gradient", "laplacian")
@@ -35,7 +36,7 @@ def render(
     output: Annotated[
         Path,
         Option(
-            "--output", "-o", help="png jpg tif webp, wav flac, mp4, nii nrrd npy nc, csv parquet, obj ply stl glb."
+            "--output", "-o", help="png jpg tif webp, wav flac, mp4, nii nrrd npy nc vtu, csv parquet, obj ply stl glb."
         ),
     ],
     size: Annotated[
@@ -68,7 +69,8 @@ def render(
 
         u = io.load(field)
     part = region_of(region, u.domain.box)
-    shape = shape_of(u, part, size, rate or fps)
+    drawn = suffix in CLIPS and metadata_of(u).get("kind") != "video"  # then every sample of time is a picture
+    shape = shape_of(u, part, size, rate or (None if drawn else fps))
     if run.common.plan:
         run.details["plan"] = {"shape": list(shape), "memory_mb": math.prod(shape) * len(u.out_names) * 4 / 1e6}
         run.answer_rows({**run.details["plan"], "output": str(output)})
@@ -84,7 +86,7 @@ def render(
         if suffix in TABLES:
             io.write(output, as_points(samples))
         else:
-            io.write(output, displayed(samples, quantity) if suffix in PICTURES else samples)
+            io.write(output, shown_as(samples, suffix, quantity, fps))
         show_on_page(run, field, samples, quantity)
     run.outputs.append(str(output))
     run.details["shape"] = list(shape)
@@ -249,13 +251,17 @@ def displayed(samples: "GridSamples", quantity: str) -> "GridSamples":
     """Samples as a picture in [0, 1].
 
     Pictures are shown as they are, other values from their smallest (black) to their largest (white); of a gradient its
-    length, of a Laplacian its mean over the channels with zero at middle grey, both up to the 99.5th percentile.
+    length, of a Laplacian its mean over the channels with zero at middle grey, both up to the 99.5th percentile. A first
+    axis x points to the right, and the second one upwards.
     """
     import numpy as np
 
+    from ungrid.domains import Box, RegularGrid
     from ungrid.sampling import GridSamples
 
-    values = samples.values
+    values, grid = samples.values, samples.grid
+    if grid.box.axes[0].name == "x" and grid.box.dim == 2:
+        values, grid = values.swapaxes(0, 1)[::-1], RegularGrid(Box(*grid.box.axes[::-1]), grid.shape[::-1])
     if quantity == "value" and samples.kind in ("image", "video"):
         return samples
     if quantity == "gradient":
@@ -268,7 +274,18 @@ def displayed(samples: "GridSamples", quantity: str) -> "GridSamples":
         low, high = np.nanmin(values), np.nanmax(values)
         shown = (values - low) / (high - low if high > low else 1.0)
     names = samples.out_names if shown.shape[-1] == len(samples.out_names) else (quantity,)
-    return GridSamples(samples.grid, np.clip(shown, 0, 1).astype("float32"), names, "image")
+    return GridSamples(grid, np.clip(shown, 0, 1).astype("float32"), names, "image")
+
+
+def shown_as(samples: "GridSamples", suffix: str, quantity: str, fps: float | None) -> "GridSamples":
+    """The samples as the file's kind shows them: pictures and clips have colours between 0 and 1."""
+    if suffix in PICTURES:
+        return displayed(samples, quantity)
+    if suffix in CLIPS and samples.kind != "video":
+        from ungrid.cli.animation import RATE, animated
+
+        return animated(samples, fps or RATE)
+    return samples
 
 
 def _typical(values: "np.ndarray") -> float:

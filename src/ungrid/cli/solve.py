@@ -1,6 +1,7 @@
 """`ungrid solve PROBLEM -o F.field`: an equation with its conditions to a field, beside the classical solution."""
 
 import runpy
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,6 +86,9 @@ def solve(
             reference_relative_l2=apart.relative_l2, reference_largest=apart.largest,
             reference_error=referee.error, reference_seconds=referee.seconds,
         )  # fmt: skip
+        if pde.can_split(result):
+            split = pde.split_error(posed, result, referee, seed=run.common.seed)
+            run.metrics.update({f"error_{name}": value for name, value in asdict(split).items() if name != "total"})
     fill_page(run, posed, chosen, result, referee)
     singles = {k: v for k, v in run.metrics.items() if isinstance(v, (int, float))}
     answer = {"field": f"{target}, {target.stat().st_size} bytes", **singles}
@@ -148,7 +152,7 @@ def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]
     """The first component over a plane domain, the second axis upwards; white outside."""
     import numpy as np
 
-    from ungrid.cli.picture import in_colours
+    from ungrid.cli.picture import in_colours, in_two_colours
 
     lengths = posed.domain.high - posed.domain.low
     nx, ny = (max(8, round(SIDE * length / lengths.max())) for length in lengths)
@@ -172,5 +176,5 @@ def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]
         values = over(function)
         apart = float(np.nanmax(np.abs(field - values)))
         shown[name] = in_colours(values, low, high)
-        shown[f"field - {name}, at most {apart:.1e}"] = in_colours(field - values, -apart, apart)
+        shown[f"field - {name}, at most {apart:.1e}; red: above"] = in_two_colours(field - values, apart)
     return shown

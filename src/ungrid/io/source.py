@@ -19,6 +19,7 @@ from ungrid.io.netcdf import read_netcdf, write_netcdf
 from ungrid.io.tables import read_table, write_table
 from ungrid.io.video import read_video, write_video
 from ungrid.io.volumes import read_nifti, read_nrrd, read_numpy, write_nifti, write_nrrd, write_numpy
+from ungrid.io.vtk import write_vtu
 from ungrid.sampling import GridSamples, PointSamples
 
 _FORMAT_OF = {
@@ -74,6 +75,7 @@ _GRID_WRITERS: dict[tuple[str, ...], Callable[[Path, GridSamples], None]] = {
     (".nrrd",): write_nrrd,
     (".npy",): write_numpy,
     (".nc",): write_netcdf,
+    (".vtu",): write_vtu,
 }
 
 
@@ -147,7 +149,7 @@ def write(path: str | os.PathLike[str], samples: GridSamples | PointSamples | Tr
     """Write samples or a mesh in the format that the suffix names; the target appears whole or not at all.
 
     Args:
-        path: gridded samples: png jpg tif bmp webp, wav flac, mp4 m4v mov mkv, nii nii.gz nrrd npy, nc; scattered
+        path: gridded samples: png jpg tif bmp webp, wav flac, mp4 m4v mov mkv, nii nii.gz nrrd npy, nc, vtu; scattered
             ones: csv parquet; meshes: obj ply stl glb.
         samples: what to write; its metadata say the bit depth, the affine and the like.
 

@@ -34,3 +34,6 @@ from ungrid.pde.referee import check_points as check_points
 from ungrid.pde.referee import check_reference as check_reference
 from ungrid.pde.referee import distance as distance
 from ungrid.pde.referee import reference as reference
+from ungrid.pde.split import ErrorSplit as ErrorSplit
+from ungrid.pde.split import can_split as can_split
+from ungrid.pde.split import split_error as split_error

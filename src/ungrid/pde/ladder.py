@@ -35,7 +35,6 @@ FIRST = 320
 MOST = 3000  # features: then one solve takes about 10 s on two cores
 GOOD_ENOUGH = 1e-13  # relative residual at which nothing is left to gain
 MARCH = 2.0  # seconds, without which no march is begun
-SLAB_TOLERANCE = 1e-5  # of the check of a slab
 WORTH = 0.7  # a larger basis must bring the check below this share of the last one
 
 
@@ -173,7 +172,7 @@ def marched(
         if report is not None:
             report(history[-1])
 
-    slabs = march(problem, tolerance=SLAB_TOLERANCE, budget=budget, seed=seed, report=show)
+    slabs = march(problem, budget=budget, seed=seed, report=show)
     field = SlabField(tuple(slab.field for slab in slabs))
     worst = max(slab.check for slab in slabs)
     parts = {name: max(slab.parts[name] for slab in slabs) for name in slabs[0].parts}

@@ -11,7 +11,7 @@ Source of the density: White 1979, *On selection of equidistributing meshes for 
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ Profile = Callable[[np.ndarray], np.ndarray]
 
 CELLS = 4000  # on which the density of a profile is computed
 STEEPNESS = 1.0  # weight of a profile's slope next to even spacing, in units of its range over the axis
+BEND = 1.0  # weight of its second derivative, in the same units
 GRADING = 0.2
 SLOPES = 0.06  # the largest slope of a ridge over half the axis, for each ridge, at the mean density
 DEGREE = 4  # of the polynomials of time
@@ -41,7 +42,9 @@ BOUNDARY_POINTS = 24
 NEWTON = OutputLayer(steps=12, tolerance=1e-9)
 FIRST_RIDGES, MOST_RIDGES, MORE = 120, 400, 1.4
 FIRST_SLABS, MOST_SLABS = 16, 2000
-LONGER = 1.5
+LONGER, HELPS = 1.5, 0.5
+SLAB_TOLERANCE = 1e-5  # of the check of a slab
+FIRST_SHARE = 0.1  # of the budget, for the first slab
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,20 @@ def can_march(problem: Problem) -> bool:
     return fits and one and not problem.unknowns and not problem.measured
 
 
-def density(profile: Profile, low: float, high: float, ridges: int) -> tuple[np.ndarray, np.ndarray]:
+def density(
+    profile: Profile, low: float, high: float, ridges: int, *, periodic: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Places (k,) and how dense ridges are there, with mean 1.
 
-    That of equal arc length, but from one ridge to the next the spacing grows by no more than `GRADING` of itself: beside a
-    front the solution falls off as steeply as in it.
+    That of equal arc length, with more where the profile bends, and a periodic one may bend at its ends. But from one ridge to
+    the next the spacing grows by no more than `GRADING` of itself: beside a front the solution falls off as steeply as in it.
     """
     x = low + (np.arange(CELLS) + 0.5) / CELLS * (high - low)
     values = profile(x)
-    span = max(float(np.ptp(values)), 1e-300)
-    slope = np.gradient(values / span, x / (high - low))
-    found = np.sqrt(1 + (STEEPNESS * slope) ** 2)
+    beyond: dict[str, Any] = {"mode": "wrap"} if periodic else {"mode": "reflect", "reflect_type": "odd"}
+    scaled = np.pad(values / max(float(np.ptp(values)), 1e-300), 1, **beyond)
+    slope, bend = (scaled[2:] - scaled[:-2]) * CELLS / 2, np.diff(scaled, 2) * CELLS**2
+    found = np.sqrt(1 + (STEEPNESS * slope) ** 2 + BEND * np.abs(bend))
     spacing = (high - low) * found.mean() / (ridges * found)
     for _ in range(2):  # from either side
         spacing = (np.minimum.accumulate(spacing - GRADING * x) + GRADING * x)[::-1]
@@ -112,7 +118,7 @@ def solve_slab(problem: Problem, profile: Profile, begin: float, end: float, rid
     """Solve one slab from the profile at its start."""
     region = problem.domain.region
     axis = region.axes[0]
-    x, dense = density(profile, axis.low, axis.high, ridges)
+    x, dense = density(profile, axis.low, axis.high, ridges, periodic=bool(problem.periodic))
     rng = np.random.default_rng(seed)
 
     def place(n: int) -> np.ndarray:
@@ -180,15 +186,57 @@ def fresh_grid(places: np.ndarray, span: Time, rng: np.random.Generator) -> np.n
     return np.column_stack([places, span.start + rng.random(len(places)) * span.length])
 
 
-def march(
-    problem: Problem, *, tolerance: float, budget: float, seed: int, report: Callable[[float, Slab, int], Any]
-) -> list[Slab]:
+@dataclass
+class March:
+    """How a march goes: the length of the next slab, its ridges, the check that it must pass."""
+
+    problem: Problem
+    tolerance: float
+    budget: float
+    seed: int
+    step: float
+    ridges: int = FIRST_RIDGES
+    began: float = field(default_factory=time.perf_counter)
+
+    def late(self, share: float) -> bool:
+        """Whether the whole would take longer than the budget at the pace of a share of it."""
+        return time.perf_counter() - self.began > self.budget * max(share, FIRST_SHARE)
+
+    def slab(self, profile: Profile, now: float, number: int) -> Slab:
+        """The next slab: shorter while that helps, with more ridges while that helps; then it is taken as it is."""
+        span = self.problem.domain.time
+
+        def solved(step: float, ridges: int) -> Slab:
+            end = now + step if now + 1.01 * step < span.end else span.end
+            return solve_slab(self.problem, profile, now, end, ridges, seed=self.seed + number)
+
+        found = solved(self.step, self.ridges)
+        while found.check > self.tolerance and not self.late((now - span.start) / span.length):
+            shorter = solved(self.step / 2, self.ridges) if self.step > span.length / MOST_SLABS else found
+            if shorter.check < HELPS * found.check:
+                found, self.step = shorter, self.step / 2
+                continue
+            more = round(MORE * self.ridges)
+            richer = solved(self.step, more) if more <= MOST_RIDGES else found
+            if richer.check >= HELPS * found.check:
+                break
+            found, self.ridges = richer, more
+        return found
+
+    def adapt(self, check: float, share: float) -> None:
+        """After a slab: what could not be reached is not asked for again at once, and what is easy goes faster."""
+        if check < self.tolerance / 4:
+            self.step *= LONGER
+            self.tolerance = max(self.tolerance / 2, SLAB_TOLERANCE)
+        self.tolerance = max(self.tolerance * (2 if self.late(share) else 1), check)
+
+
+def march(problem: Problem, *, budget: float, seed: int, report: Callable[[float, Slab, int], Any]) -> list[Slab]:
     """Slabs over all of the time.
 
     Args:
         problem: one that `can_march`.
-        tolerance: of the check of a slab; it is doubled when the rest would take longer than the budget.
-        budget: seconds.
+        budget: seconds; the slabs' tolerance is loosened when the rest would take longer.
         seed: of ridges and points.
         report: called with the share of time that is done, the slab and its ridges.
     """
@@ -200,29 +248,14 @@ def march(
         return coefficients.values("the initial value", start.value, points, problem.axes).astype(np.float64)
 
     profile: Profile = initial
-
     done: list[Slab] = []
-    now, step, ridges = span.start, span.length / FIRST_SLABS, FIRST_RIDGES
-    began, last = time.perf_counter(), np.inf
+    now, state = span.start, March(problem, SLAB_TOLERANCE, budget, seed, span.length / FIRST_SLABS)
     while now < span.end - 1e-12 * span.length:
-        end = now + step if now + 1.01 * step < span.end else span.end
-        slab = solve_slab(problem, profile, now, end, ridges, seed=seed + len(done))
-        shortest = step <= span.length / MOST_SLABS
-        if slab.check > tolerance and not shortest:
-            if slab.check > 0.5 * last and ridges < MOST_RIDGES:  # a shorter slab did not help
-                ridges, last, step = round(MORE * ridges), np.inf, 2 * step
-            else:
-                step, last = step / 2, slab.check
-            continue
-        done.append(slab)
-        now, last = end, np.inf
-        profile = _end_of(slab.field, end)
-        report((now - span.start) / span.length, slab, ridges)
-        if slab.check < tolerance / 4:
-            step *= LONGER
-        spent, share = time.perf_counter() - began, (now - span.start) / span.length
-        if spent / share > budget:
-            tolerance *= 2
+        done.append(state.slab(profile, now, len(done)))
+        now = done[-1].end
+        profile, share = _end_of(done[-1].field, now), (now - span.start) / span.length
+        report(share, done[-1], state.ridges)
+        state.adapt(done[-1].check, share)
     return done
 
 
