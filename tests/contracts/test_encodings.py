@@ -14,6 +14,7 @@ from ungrid import encodings
 from ungrid._base import taylor
 from ungrid.domains import Box
 from ungrid.encodings import (
+    Constrained,
     CornerFunctions,
     FourierFeatures,
     Identity,
@@ -49,6 +50,16 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     ),
     "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (2 / 3, 2.0)),
     "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (1.5,), cosine=True),
+    "Constrained": lambda seed: Constrained(
+        RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed),
+        (
+            ((-0.9, -0.8, 0.9, -0.7), (0.1, 0.2, 0.9, 0.7, 0.3, 0.2, 2.8)),
+            ((0.0, 0.0, 1.3, 1.3, 0.0, 0.0, 6.283185307179586),),
+        ),
+        ((1.0,), (0.5, 0.1, -0.2, 0.3)),
+        (-1.0, -1.0),
+        (1.0, 1.0),
+    ),
     "Ridges": lambda seed: Ridges(2, 4, seed=seed),
     "Products": lambda seed: Products(Ridges(1, 3, seed=seed), 3, 0.7),
     "Multipoles": lambda seed: Multipoles((0.8, 0.7 + seed / 100), 0.1, 2),

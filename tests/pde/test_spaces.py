@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ungrid import pde
-from ungrid.pde.spaces import MOST_WAVES, Features, given_waves, random_field
+from ungrid.pde.spaces import MOST_WAVES, Features, given_waves, hole_functions, random_field
 from ungrid.solvers.output_layer import least_squares
 
 PI = np.pi
@@ -74,3 +74,12 @@ def test_a_rate_of_zero_that_is_met_has_a_small_check():
     result = pde.solve(waves, budget=3.0)
     rate = next(value for name, value in result.stats["residuals"].items() if name.endswith("rate"))
     assert rate < 1e-2
+
+
+def test_only_holes_have_multipoles():
+    """Two discs joined or cut have arcs whose centres lie outside of the domain, but no hole."""
+    lens, ring = pde.Ball((0, 0), 1.0) & pde.Ball((1.5, 0), 1.0), pde.Ball((0, 0), 1.0) - pde.Ball((0.2, 0), 0.3)
+    conditions = [pde.Dirichlet(0.0)]
+    assert hole_functions(pde.Problem(lens, pde.Poisson(1.0), conditions)) == ()
+    (poles,) = hole_functions(pde.Problem(ring, pde.Poisson(1.0), conditions))
+    assert poles.radius == pytest.approx(0.3)

@@ -1,5 +1,6 @@
 """Encodings: unit coordinates to features."""
 
+from ungrid.encodings.constrained import Constrained as Constrained
 from ungrid.encodings.fourier import FourierFeatures as FourierFeatures
 from ungrid.encodings.grid import SplineGrid as SplineGrid
 from ungrid.encodings.identity import Identity as Identity

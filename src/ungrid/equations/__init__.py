@@ -2,6 +2,7 @@
 
 from ungrid.equations.coefficients import Coefficient as Coefficient
 from ungrid.equations.coefficients import Unknown as Unknown
+from ungrid.equations.coefficients import UnknownFunction as UnknownFunction
 from ungrid.equations.conditions import Condition as Condition
 from ungrid.equations.conditions import Dirichlet as Dirichlet
 from ungrid.equations.conditions import Initial as Initial

@@ -1,4 +1,4 @@
-"""What a user may write where an equation or a condition has a number: a number, a function of the coordinates, an unknown.
+"""What a user may write where an equation or a condition has a number: a number, a function of the coordinates, unknowns.
 
 Convention: points are (n, d), columns in the order of the axes; a function names the coordinates it needs, in any order
 (``lambda x, t: ...``), and gets one array (n,) for each. Its values are (n,) or a number; those of a vector are a tuple or
@@ -6,13 +6,15 @@ an array whose last axis counts the components. Functions are called on numpy ar
 """
 
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ungrid._base.errors import InputError
+from ungrid._base.jetlike import JetLike
 
 Coefficient = float | tuple[Any, ...] | np.ndarray | Callable[..., Any]
 
@@ -42,18 +44,75 @@ class Unknown:
             )
 
 
+@dataclass(frozen=True)
+class UnknownFunction:
+    """A coefficient function that is to be found: a polynomial of the named axes, whose coefficients are unknown numbers.
+
+    The polynomials are products of Legendre's, scaled to a root mean square of 1 over the box, so that coefficients have the
+    size of what they contribute.
+
+    Attributes:
+        name: under which the result reports it; its numbers are called ``name[0,0]``, ``name[1,0]`` and so on.
+        box: the interval of each axis, for example ``{"x": (0, 1), "y": (0, 1)}``.
+        degree: largest sum of the exponents.
+        start: a constant as first guess.
+    """
+
+    name: str
+    box: Mapping[str, tuple[float, float]]
+    degree: int
+    start: float = 1.0
+
+    @property
+    def exponents(self) -> list[tuple[int, ...]]:
+        """The degrees along the axes of every polynomial, by rising sum."""
+        every = itertools.product(range(self.degree + 1), repeat=len(self.box))
+        return sorted((e for e in every if sum(e) <= self.degree), key=lambda e: (sum(e), e))
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """Its coefficients."""
+        names = [f"{self.name}[{','.join(map(str, e))}]" for e in self.exponents]
+        return tuple(Unknown(name, self.start if k == 0 else 0.0, positive=False) for k, name in enumerate(names))
+
+    def basis(self, points: np.ndarray, axes: tuple[str, ...], along: str | None = None) -> np.ndarray:
+        """The polynomials at points (n, d), or their derivatives along an axis: (n, coefficients)."""
+        parts = []
+        for name, (low, high) in self.box.items():
+            t, rate = 2 * (points[:, axes.index(name)] - low) / (high - low) - 1, 2 / (high - low)
+            each = [np.polynomial.Legendre.basis(k) * np.sqrt(2 * k + 1) for k in range(self.degree + 1)]
+            parts.append([p.deriv()(t) * rate if name == along else p(t) for p in each])
+        missing = along is not None and along not in self.box
+        columns = [np.prod([part[k] for part, k in zip(parts, e, strict=True)], axis=0) for e in self.exponents]
+        return np.stack(columns, axis=1) * (0.0 if missing else 1.0)
+
+    def values(self, points: np.ndarray, axes: tuple[str, ...], numbers: Mapping[str, float]) -> np.ndarray:
+        """The function (n,) at points (n, d), for the numbers that a result reports."""
+        return self.basis(points, axes) @ np.array([numbers[unknown.name] for unknown in self.unknowns])
+
+    def at(self, u: JetLike, along: str | None = None) -> Any:
+        """The function, or its derivative along an axis, at the points of a jet: (n, 1)."""
+        basis = u.evaluate(lambda points: self.basis(points, u.axes, along))
+        terms = [u.parameter(one.name) * basis[:, k : k + 1] for k, one in enumerate(self.unknowns)]
+        return sum(terms[1:], start=terms[0])
+
+
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the coordinates that a function asks for."""
     return tuple(inspect.signature(function).parameters)
 
 
-def check(what: str, coefficient: Coefficient | Unknown, axes: tuple[str, ...]) -> None:
+def check(what: str, coefficient: Coefficient | Unknown | UnknownFunction, axes: tuple[str, ...]) -> None:
     """Refuse what cannot be evaluated.
 
     Raises:
         InputError: a number that is not finite, or a function of something that is no axis.
     """
     if isinstance(coefficient, Unknown):
+        return
+    if isinstance(coefficient, UnknownFunction):
+        if unknown := [name for name in coefficient.box if name not in axes]:
+            raise InputError(f"{what} as a function of {unknown[0]!r}", f"a function of {', '.join(axes)}")
         return
     if callable(coefficient):
         unknown = [name for name in arguments_of(coefficient) if name not in axes]

@@ -86,7 +86,14 @@ class Condition(ABC):
 
 @dataclass(frozen=True)
 class Dirichlet(Condition):
-    """``u = value``."""
+    """``u = value``.
+
+    Attributes:
+        hard: whether the field has the value by construction, instead of by least squares: on intervals and in the plane,
+            for stationary problems with one unknown function.
+    """
+
+    hard: bool = field(default=False, kw_only=True)
 
     def residual(self, u: JetLike, normal: Any) -> Any:
         return self._value(u) - self._right(u)

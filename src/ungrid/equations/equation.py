@@ -15,7 +15,7 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid.equations import coefficients
-from ungrid.equations.coefficients import Coefficient, Unknown
+from ungrid.equations.coefficients import Coefficient, Unknown, UnknownFunction
 
 TIME = "t"
 
@@ -68,7 +68,8 @@ class Strong(Equation):
 class SecondOrder(Equation):
     """``inertia u_tt + damping u_t - ∇·(diffusion ∇u) + velocity·∇u + reaction u + nonlinearity(u) = source``.
 
-    Every coefficient is a number, a function of named coordinates, or an `Unknown`. Gradient and divergence are spatial.
+    Every coefficient is a number, a function of named coordinates, an `Unknown`, or an `UnknownFunction`. Gradient and
+    divergence are spatial.
 
     Attributes:
         diffusion: a number for each point, or a symmetric matrix (d, d) of numbers.
@@ -78,9 +79,9 @@ class SecondOrder(Equation):
         out_names: the name of the unknown function.
     """
 
-    diffusion: Coefficient | Unknown = 1.0
+    diffusion: Coefficient | Unknown | UnknownFunction = 1.0
     velocity: Coefficient = 0.0
-    reaction: Coefficient | Unknown = 0.0
+    reaction: Coefficient | Unknown | UnknownFunction = 0.0
     source: Coefficient = 0.0
     damping: Coefficient | Unknown = 0.0
     inertia: Coefficient | Unknown = 0.0
@@ -104,7 +105,8 @@ class SecondOrder(Equation):
     @property
     def unknowns(self) -> tuple[Unknown, ...]:
         given = (self.diffusion, self.reaction, self.damping, self.inertia)
-        return tuple(c for c in given if isinstance(c, Unknown))
+        functions = [number for c in given if isinstance(c, UnknownFunction) for number in c.unknowns]
+        return (*(c for c in given if isinstance(c, Unknown)), *functions)
 
     @property
     def is_linear(self) -> bool:
@@ -130,6 +132,8 @@ class SecondOrder(Equation):
         given = getattr(self, name)
         if isinstance(given, Unknown):
             return u.parameter(given.name)
+        if isinstance(given, UnknownFunction):
+            return given.at(u)
         if not callable(given):
             return float(given)
         return u.evaluate(lambda points: coefficients.values(f"the {name}", given, points, u.axes).reshape(-1, 1))
@@ -146,6 +150,9 @@ class SecondOrder(Equation):
     def _diffused(self, u: JetLike, space: tuple[str, ...]) -> Any:
         """``∇·(A ∇u) = A : ∇∇u + (∇·A)·∇u``."""
         given = self.diffusion
+        if isinstance(given, UnknownFunction):
+            bent = sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
+            return given.at(u) * bent + sum(given.at(u, name) * u.d(name) for name in space)
         if isinstance(given, Unknown) or not (callable(given) or np.ndim(given)):
             factor = self.number(u, "diffusion")
             return factor * sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
@@ -177,13 +184,15 @@ class SecondOrder(Equation):
         return u.evaluate(matrix), u.evaluate(divergence)
 
 
-def is_zero(coefficient: Coefficient | Unknown) -> bool:
+def is_zero(coefficient: Coefficient | Unknown | UnknownFunction) -> bool:
     """Whether a coefficient is the number 0."""
-    return not callable(coefficient) and not isinstance(coefficient, Unknown) and not np.any(np.asarray(coefficient))
+    if callable(coefficient) or isinstance(coefficient, Unknown | UnknownFunction):
+        return False
+    return not np.any(np.asarray(coefficient))
 
 
 def Poisson(
-    source: Coefficient = 0.0, *, diffusion: Coefficient | Unknown = 1.0, reaction: Coefficient = 0.0
+    source: Coefficient = 0.0, *, diffusion: Coefficient | Unknown | UnknownFunction = 1.0, reaction: Coefficient = 0.0
 ) -> SecondOrder:
     """``-∇·(diffusion ∇u) + reaction u = source``."""
     return SecondOrder(diffusion=diffusion, reaction=reaction, source=source)
@@ -195,7 +204,10 @@ def Helmholtz(wavenumber: float, source: Coefficient = 0.0) -> SecondOrder:
 
 
 def Heat(
-    diffusivity: Coefficient | Unknown = 1.0, source: Coefficient = 0.0, *, reaction: Coefficient = 0.0
+    diffusivity: Coefficient | Unknown | UnknownFunction = 1.0,
+    source: Coefficient = 0.0,
+    *,
+    reaction: Coefficient = 0.0,
 ) -> SecondOrder:
     """``u_t - ∇·(diffusivity ∇u) + reaction u = source``."""
     return SecondOrder(damping=1.0, diffusion=diffusivity, source=source, reaction=reaction)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Domain
-from ungrid.equations.coefficients import Unknown, values
+from ungrid.equations.coefficients import Unknown, UnknownFunction, values
 from ungrid.equations.conditions import INITIAL, Condition, Initial, Measured, Periodic
 from ungrid.equations.equation import TIME, Equation, SecondOrder, Strong, is_zero
 
@@ -158,7 +158,7 @@ class Problem:
             inside = self.domain.sample(TRIED, rng)
             for name in ("diffusion", "velocity", "reaction", "source", "damping", "inertia"):
                 given = getattr(self.equation, name)
-                if not isinstance(given, Unknown):
+                if not isinstance(given, Unknown | UnknownFunction):
                     values(f"the {name}", given, inside, self.axes)
         for condition, parts in self.boundary_conditions():
             for part in parts:

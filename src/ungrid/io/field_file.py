@@ -27,6 +27,7 @@ from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
 from ungrid.domains import Axis, Box
 from ungrid.encodings import (
+    Constrained,
     CornerFunctions,
     FourierFeatures,
     Identity,
@@ -56,6 +57,7 @@ def _box(axes: tuple[Axis, ...]) -> Box:
 CLASSES: dict[str, Callable[..., Any]] = {
     "Axis": Axis,
     "Box": _box,
+    "Constrained": Constrained,
     "CornerFunctions": CornerFunctions,
     "FourierFeatures": FourierFeatures,
     "GridDecoder": GridDecoder,

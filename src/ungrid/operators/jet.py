@@ -60,7 +60,7 @@ class LocalDerivatives(JetLike):
     Attributes:
         axes: the names of the columns of the points.
         points: (*batch, d).
-        parameters: unknown numbers by name, scalars.
+        parameters: unknown numbers by name, scalars or (*batch, 1).
     """
 
     axes: tuple[str, ...]
@@ -126,8 +126,8 @@ class LocalDerivatives(JetLike):
         found = torch.from_numpy(np.array(function(flat))).to(self.points.device, self.points.dtype)
         return found.reshape(*self.points.shape[:-1], found.shape[-1])
 
-    def parameter(self, name: str) -> Float[Tensor, ""]:
-        """An unknown number.
+    def parameter(self, name: str) -> Float[Tensor, "..."]:
+        """An unknown number: a scalar, or a copy of it for each point, (*batch, 1).
 
         Raises:
             InputError: if there is none of this name.

@@ -36,8 +36,9 @@ class GivenDerivatives(LocalDerivatives):
         parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.points, self.axes, self._partial_of = points, axes, partial_of
-        self.parameters = {
-            name: number.detach().clone().requires_grad_() for name, number in (parameters or {}).items()
+        self.parameters = {  # a copy for each point, whose derivatives then come together in one reverse pass
+            name: number.detach().expand(len(points), 1).clone().requires_grad_()
+            for name, number in (parameters or {}).items()
         }
         self.variables: dict[Partial, Tensor] = {}
 
@@ -86,11 +87,13 @@ def linearise(
             f"an equation that gives values of shape {tuple(residual.shape)} at {len(points)} points",
             f"({len(points)}, number of equations)", "keep the column axis: u.value is (n, 1)",
         )  # fmt: skip
-    variables = [*jet.variables.values()]
+    variables = [*jet.variables.values(), *jet.parameters.values()]
     columns = [_gradients(residual[:, e], variables) for e in range(residual.shape[1])]
     stacked = [torch.stack(parts, dim=1) for parts in zip(*columns, strict=True)]
-    by_partial = dict(zip(jet.variables, stacked, strict=True))
-    by_parameter = {name: _by_scalar(residual, number) for name, number in jet.parameters.items()}
+    by_partial = dict(zip(jet.variables, stacked, strict=False))
+    by_parameter = {
+        name: rates[..., 0] for name, rates in zip(jet.parameters, stacked[len(jet.variables) :], strict=True)
+    }
     return Linearisation(residual.detach(), by_partial, by_parameter)
 
 
@@ -99,15 +102,3 @@ def _gradients(component: Tensor, variables: list[Tensor]) -> list[Tensor]:
     if not component.requires_grad or not variables:
         return [torch.zeros_like(v) for v in variables]
     return list(torch.autograd.grad(component.sum(), variables, retain_graph=True, materialize_grads=True))
-
-
-def _by_scalar(residual: Tensor, number: Tensor) -> Tensor:
-    """The derivatives of every entry (n, e) of a residual by one number: two reverse passes make a forward one."""
-    if not residual.requires_grad:
-        return torch.zeros_like(residual)
-    probe = torch.zeros_like(residual).requires_grad_()
-    (pulled,) = torch.autograd.grad(residual, number, probe, create_graph=True, allow_unused=True)
-    if pulled is None or not pulled.requires_grad:
-        return torch.zeros_like(residual)
-    (pushed,) = torch.autograd.grad(pulled, probe, retain_graph=True)
-    return pushed

@@ -23,6 +23,7 @@ from ungrid.equations import Robin as Robin
 from ungrid.equations import SecondOrder as SecondOrder
 from ungrid.equations import Strong as Strong
 from ungrid.equations import Unknown as Unknown
+from ungrid.equations import UnknownFunction as UnknownFunction
 from ungrid.equations import Wave as Wave
 from ungrid.pde.gallery import GALLERY as GALLERY
 from ungrid.pde.gallery import Example as Example

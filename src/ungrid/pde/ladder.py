@@ -7,6 +7,7 @@ and time, nonlinear equations are marched (`pde.marching`), and linear ones wher
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any
 
 from ungrid._base.devices import set_threads
@@ -14,7 +15,7 @@ from ungrid.equations import Measured, Problem, SecondOrder
 from ungrid.fields import NeuralField, SlabField
 from ungrid.pde.check import relative_residuals
 from ungrid.pde.marching import Slab, can_march, march
-from ungrid.pde.spaces import Features, random_field
+from ungrid.pde.spaces import Features, hard_groups, random_field
 from ungrid.pde.terms import Counts, problem_terms
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.output_layer import Found, OutputLayer, solve_output_layer
@@ -35,6 +36,7 @@ FIRST = 320
 MOST = 3000  # features: then one solve takes about 10 s on two cores
 GOOD_ENOUGH = 1e-13  # relative residual at which nothing is left to gain
 MARCH = 2.0  # seconds, without which no march is begun
+BELOW_NOISE = 1e-5  # relative residual at which measurements, not equations, limit what is known
 WORTH = 0.7  # a larger basis must bring the check below this share of the last one
 
 
@@ -66,12 +68,15 @@ class Ladder:
         return time.perf_counter() - self.began
 
     def attempt(self, features: Features, *, keep: bool = True) -> Attempt:
-        """Solve on a basis of its own and check it."""
+        """Solve on a basis of its own and check it; a trial leaves measurements out, and unknowns where they start."""
         began = time.perf_counter()
         u = random_field(self.problem, features, seed=self.seed)
         terms = problem_terms(self.problem, counts(features.count, self.problem), seed=self.seed)
-        unknowns = {unknown.name: (unknown.start, unknown.positive) for unknown in self.problem.unknowns}
-        found = solve_output_layer(u, terms, OutputLayer(), unknowns=unknowns)
+        best = self.attempts[-1].found.parameters if self.attempts else {}
+        unknowns = {one.name: (best.get(one.name, one.start), one.positive) for one in self.problem.unknowns}
+        if not keep:
+            terms = [term for term in terms if term.name != Measured.label]
+        found = solve_output_layer(u, terms, OutputLayer(search=keep), unknowns=unknowns)
         parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1)
         check = max(value for name, value in parts.items() if name != Measured.label)
         made = Attempt(u, check, parts, features, found, time.perf_counter() - began)
@@ -123,6 +128,7 @@ def solve(
         InputError: if an equation gives values of a wrong shape or that are not finite.
     """
     set_threads(threads)
+    hard_groups(problem)  # refuses what cannot be hard
     if can_march(problem) and not is_linear(problem):
         return marched(problem, budget=budget, seed=seed, report=report)
     ladder = Ladder(problem, budget, seed, report)
@@ -149,7 +155,7 @@ def climbed(ladder: Ladder) -> FitResult:
         history.append(ladder.row(made))
         worth = best is None or made.check < WORTH * best.check
         best = made if best is None or made.check < best.check else best
-        if not worth or best.check < GOOD_ENOUGH:
+        if not worth or best.check < (BELOW_NOISE if ladder.problem.unknowns else GOOD_ENOUGH):
             break
         count = round(GROWTH * count)
     outcome = Outcome.exact if best.found.linear else Outcome.converged
@@ -186,7 +192,7 @@ def marched(
 
 
 def choose_features(ladder: Ladder) -> Features:
-    """Shape and slope with the least check on a small basis, in which measured values count too.
+    """Shape and slope with the least check on a small basis.
 
     Checks fall and rise with the slope, so that two much worse ones in a row end the search for a shape. Where the best is
     still poor, so that it says little, all are tried again with more features.
@@ -194,11 +200,11 @@ def choose_features(ladder: Ladder) -> Features:
     tried: dict[Features, float] = {}
     for count in PILOTS:
         tried = {}
-        for shape in SHAPES[-1:] if ladder.problem.unknowns else SHAPES:  # with unknowns every trial is slow
+        for shape in SHAPES:
             found: list[float] = []
             for scale in SCALES:
                 features = Features(count, scale, shape)
-                tried[features] = max(ladder.attempt(features, keep=False).parts.values())
+                tried[features] = ladder.attempt(features, keep=False).check
                 found.append(tried[features])
                 if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
                     break
@@ -219,5 +225,15 @@ def statistics(problem: Problem, best: Attempt, ladder: Ladder) -> dict[str, Any
         "parameters": sum(p.numel() for p in best.field.parameters()), "features": best.features.count,
         "scale": best.features.scale, "shape": best.features.shape,
         "relative_residual": best.check, "residuals": best.parts, "unknowns": best.found.parameters,
-        "deviations": best.found.deviations, "problem": problem.name, "metrics": {"relative_residual": best.check},
+        "deviations": best.found.deviations, "covariance": best.found.covariance, "intervals": intervals(best.found),
+        "problem": problem.name, "metrics": {"relative_residual": best.check},
     }  # fmt: skip
+
+
+def intervals(found: Found, level: float = 0.9) -> dict[str, tuple[float, float]]:
+    """The interval of each unknown number that covers it with this probability, from its deviation (normal)."""
+    quantile = NormalDist().inv_cdf((1 + level) / 2)
+    return {
+        name: (found.parameters[name] - quantile * deviation, found.parameters[name] + quantile * deviation)
+        for name, deviation in found.deviations.items()
+    }

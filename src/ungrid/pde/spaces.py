@@ -11,21 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.fft
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Arc, Corner, Domain
-from ungrid.encodings import CornerFunctions, Joined, Multipoles, RandomFeatures
-from ungrid.equations import Dirichlet, Problem, SecondOrder, coefficients
+from ungrid.domains import Arc, Corner, Domain, Segment
+from ungrid.domains.pieces import Piece, Point
+from ungrid.encodings import Constrained, CornerFunctions, Joined, Multipoles, RandomFeatures
+from ungrid.equations import Condition, Dirichlet, Problem, SecondOrder, coefficients
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
+from ungrid.pde.terms import is_hard
 
 SINGULAR_TERMS = 8  # exponents at a corner
 SMOOTH = 1e-6  # radians: a corner this close to straight, between conditions of one kind, is none
 HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the random features
 POLES = 10  # order of the multipoles of a hole
 FAST, MOST_WAVES = 3.0, 64.0  # half waves over half an axis
+CHEBYSHEV, SMOOTH_ENOUGH = (8, 16, 32, 64), 1e-14  # polynomials along an axis; what the last of them may add
 LOOKED_AT = 512  # points at which a given function is looked at
 
 
@@ -62,11 +66,85 @@ def random_field(problem: Problem, features: Features, *, seed: int) -> NeuralFi
         domain.dim, features.count, scale=slopes, extent=extent, center=center, shape=features.shape, seed=seed
     )
     singular = (*corner_functions(problem), *hole_functions(problem))
-    encoding = Joined((random, *singular)) if singular else random
+    encoding: Any = Joined((random, *singular)) if singular else random
+    if groups := hard_groups(problem):
+        encoding = constrained(problem, encoding, groups)
     network = Linear(encoding.out_features, len(problem.equation.out_names))
     with torch.no_grad():
         network.weight.zero_()
+        network.weight[-1:] += float(bool(groups))
     return NeuralField(domain.box, encoding, network, out_names=problem.equation.out_names).double()
+
+
+def hard_groups(problem: Problem) -> list[tuple[Condition, tuple[str, ...]]]:
+    """The conditions that the field has by construction, with their parts.
+
+    Raises:
+        InputError: if the problem is of a kind for which there is no such construction.
+    """
+    found = [(c, parts) for c, parts in problem.boundary_conditions() if is_hard(c) and parts]
+    if found and (problem.changes or problem.domain.dim > 2 or len(problem.equation.out_names) > 1):
+        raise InputError(
+            f"a hard condition for {len(problem.equation.out_names)} functions over {', '.join(problem.axes)}",
+            "a stationary problem on a line or in the plane, with one unknown function", "leave hard out",
+        )  # fmt: skip
+    return found
+
+
+def constrained(problem: Problem, inner: Any, groups: list[tuple[Condition, tuple[str, ...]]]) -> Constrained:
+    """The features, constrained to what the conditions say."""
+    units, middle = unit_scale(problem.domain), (problem.domain.low + problem.domain.high) / 2
+    if len(set(units)) > 1:
+        raise InputError(
+            f"axes with the units {[axis.unit for axis in problem.domain.axes]}", "one unit", "leave hard out"
+        )
+    pieces = tuple(
+        tuple(unit_piece(piece, middle, units[0]) for piece in problem.domain.pieces if piece.name in parts)
+        for _, parts in groups
+    )
+    values = tuple(value_polynomial(problem, condition) for condition, _ in groups)
+    low, high = (tuple(((end - middle) / units[0]).tolist()) for end in (problem.domain.low, problem.domain.high))
+    return Constrained(inner, pieces, values, low, high)
+
+
+def unit_piece(piece: Piece, middle: np.ndarray, unit: float) -> tuple[float, ...]:
+    """A piece of the boundary in unit coordinates, as `Constrained` takes it."""
+    if isinstance(piece, Point):
+        return (float(piece.x - middle[0]) / unit,)
+    if isinstance(piece, Segment):
+        return tuple(float(v) for end in (piece.a, piece.b) for v in (np.array(end) - middle) / unit)
+    if isinstance(piece, Arc):
+        center, radii = (np.array(piece.center) - middle) / unit, np.array(piece.radii) / unit
+        return (*center.tolist(), *radii.tolist(), piece.angle, piece.start, piece.end)
+    raise InputError(f"a hard condition on a {type(piece).__name__}", "points, segments and arcs", "leave hard out")
+
+
+def value_polynomial(problem: Problem, condition: Condition) -> tuple[float, ...]:
+    """The coefficients of a tensor Chebyshev polynomial over the domain's box that is a condition's value.
+
+    Raises:
+        InputError: if the value is not smooth enough, or not defined, over the whole box.
+    """
+    low, high, d = problem.domain.low, problem.domain.high, problem.domain.dim
+    if not callable(condition.value):
+        return (float(np.asarray(condition.value)),)
+    for n in CHEBYSHEV:
+        nodes = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+        points = np.stack(np.meshgrid(*[nodes] * d, indexing="ij"), axis=-1).reshape(-1, d)
+        given = coefficients.values(
+            f"the value of {condition.label}", condition.value, (low + high) / 2 + points * (high - low) / 2, problem.axes
+        ).reshape((n,) * d)  # fmt: skip
+        found = scipy.fft.dctn(given, type=2) / n**d
+        for axis in range(d):
+            found[(slice(None),) * axis + (0,)] /= 2
+        largest = np.abs(found).max()
+        outer = np.abs(found)[np.max(np.indices(found.shape), axis=0) >= n - 3]
+        if outer.max() <= SMOOTH_ENOUGH * largest or largest == 0:
+            return tuple(found.ravel().tolist())
+    raise InputError(
+        f"the value of {condition.label}, which {CHEBYSHEV[-1]} polynomials along an axis do not hold",
+        "a function that is smooth over the box around the domain", "leave hard out",
+    )  # fmt: skip
 
 
 def given_waves(problem: Problem) -> tuple[float, ...]:
@@ -143,7 +221,8 @@ def hole_functions(problem: Problem) -> tuple[Multipoles, ...]:
     units, middle = unit_scale(problem.domain), (problem.domain.low + problem.domain.high) / 2
     if units[0] != units[1]:
         return ()
-    circles = {(p.center, p.radii[0]) for p in problem.domain.pieces if isinstance(p, Arc) and p.radii[0] == p.radii[1]}
+    around = [p for p in problem.domain.pieces if isinstance(p, Arc) and p.end < p.start]  # the domain lies outside
+    circles = {(p.center, p.radii[0]) for p in around if p.radii[0] == p.radii[1]}
     return tuple(
         Multipoles(((c[0] - middle[0]) / units[0], (c[1] - middle[1]) / units[0]), radius / units[0], POLES)
         for c, radius in sorted(circles)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ungrid.domains import BoundarySample
-from ungrid.equations import Condition, Initial, Measured, Periodic, Problem
+from ungrid.equations import Condition, Dirichlet, Initial, Measured, Periodic, Problem
 from ungrid.objectives import Term
 from ungrid.operators import JetOperator, Jump
 from ungrid.sampling import AllPoints
@@ -44,8 +44,9 @@ def problem_terms(
     rng = np.random.default_rng(seed)
     terms = [_equation_term(problem, problem.domain.sample(counts.inside, rng) if inside is None else inside)]
     sizes = {part: problem.domain.boundary_measure(part) for part in problem.domain.parts}
-    total = sum(sizes[part] for _, parts in problem.boundary_conditions() for part in parts) or 1.0
-    for condition, parts in problem.boundary_conditions():
+    soft = [(c, parts) for c, parts in problem.boundary_conditions() if not is_hard(c)]
+    total = sum(sizes[part] for _, parts in soft for part in parts) or 1.0
+    for condition, parts in soft:
         for part in parts:
             n = max(1 if problem.domain.dim == 1 else 8, round(counts.boundary * sizes[part] / total))
             sample = problem.domain.sample_boundary(n, rng, part=part)
@@ -56,6 +57,11 @@ def problem_terms(
     for periodic in problem.periodic:
         terms += _periodic_terms(problem, periodic, max(8, counts.boundary // 4), rng)
     return terms + [_measured_term(problem, given) for given in problem.measured]
+
+
+def is_hard(condition: Condition) -> bool:
+    """Whether the field meets the condition by construction."""
+    return isinstance(condition, Dirichlet) and condition.hard
 
 
 def _equation_term(problem: Problem, inside: np.ndarray) -> Term:

@@ -24,7 +24,7 @@ from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid.domains import Region, SpaceTime
 from ungrid.equations import Dirichlet, Initial, Neumann, Problem, Robin, SecondOrder, coefficients
-from ungrid.equations.coefficients import Coefficient, Unknown
+from ungrid.equations.coefficients import Coefficient, Unknown, UnknownFunction
 from ungrid.equations.equation import is_zero
 from ungrid.reference.meshing import mesh
 
@@ -200,9 +200,11 @@ class Elements:
         flat = x.reshape(len(x), -1).T
         return flat if t is None else np.column_stack([flat, np.full(len(flat), t)])
 
-    def at(self, what: str, given: Coefficient | Unknown, x: np.ndarray, t: float | None) -> np.ndarray:
+    def at(
+        self, what: str, given: Coefficient | Unknown | UnknownFunction, x: np.ndarray, t: float | None
+    ) -> np.ndarray:
         """A coefficient at coordinates (d, ...): (..., *components)."""
-        if isinstance(given, Unknown):
+        if isinstance(given, Unknown | UnknownFunction):
             raise InputError(f"{what} that is the unknown {given.name!r}", "a number for finite elements")
         found = coefficients.values(what, given, self.points(x, t), self.problem.axes)
         return found.reshape(*x.shape[1:], *found.shape[1:])

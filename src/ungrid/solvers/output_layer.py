@@ -20,12 +20,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 import torch
 from scipy.linalg import lapack
 from torch import Tensor
 
 from ungrid._base.errors import InputError
+from ungrid.encodings import Constrained
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
@@ -36,9 +36,13 @@ from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
 SHORTEST = 2.0**-8  # of a damped step
-STEP, TRIALS = 1e-3, 40  # of the unknown numbers: relative step of their differences, and most trials
+TRIALS, LONGEST, SETTLED = (
+    40,
+    2.0,
+    1e-6,
+)  # of the unknown numbers: most steps, the longest of them, the gain that ends them
 CHUNK = 1 << 13  # rows whose features are computed at once
-MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
+MEASURED = 1e-4  # weight of a measured value next to an equation: the equation holds, the measurements have noise
 
 
 @runtime_checkable
@@ -57,10 +61,12 @@ class OutputLayer:
     Attributes:
         steps: at most.
         tolerance: a relative change of the residual below which the iteration ends.
+        search: whether unknown numbers are looked for, or stay at their start.
     """
 
     steps: int = 30
     tolerance: float = 1e-10
+    search: bool = True
 
 
 @dataclass
@@ -129,12 +135,14 @@ class Found:
         parameters: the unknown numbers.
         linear: whether the system did not depend on the weights.
         deviations: standard errors of the unknown numbers.
+        covariance: of the unknown numbers, in the order of `parameters`; None without measurements.
     """
 
     residuals: list[float] = field(default_factory=list)
     parameters: dict[str, float] = field(default_factory=dict)
     linear: bool = False
     deviations: dict[str, float] = field(default_factory=dict)
+    covariance: np.ndarray | None = None
 
 
 def solve_output_layer(
@@ -162,7 +170,8 @@ def solve_output_layer(
         raise InputError(f"a {type(u.network).__name__} on a {type(u.encoding).__name__}", "Linear on a basis")
     axes = tuple(axis.name for axis in u.domain.axes)
     rows = [prepared(u, term, axes, unknowns or {}) for term in terms]
-    state = _State(rows, axes, u.network.weight.detach().clone(), dict(unknowns or {}))
+    free = u.encoding.out_features - int(isinstance(u.encoding, Constrained))  # whose last feature is given
+    state = _State(rows, axes, u.network.weight.detach().clone(), free, dict(unknowns or {}))
     found = state.find(solver)
     with torch.no_grad():
         u.network.weight.copy_(state.weights)
@@ -173,9 +182,15 @@ class _State:
     """The weights and unknown numbers on their way."""
 
     def __init__(
-        self, rows: list[Rows], axes: tuple[str, ...], weights: Tensor, unknowns: dict[str, tuple[float, bool]]
+        self,
+        rows: list[Rows],
+        axes: tuple[str, ...],
+        weights: Tensor,
+        free: int,
+        unknowns: dict[str, tuple[float, bool]],
     ) -> None:
         self.rows, self.axes, self.weights = rows, axes, weights
+        self.count = free * weights.shape[1]  # the weights of the other features, the last ones, stay as they are
         self.positive = {name: positive for name, (_, positive) in unknowns.items()}
         self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
 
@@ -196,8 +211,10 @@ class _State:
                 part.by_parameter.get(name, torch.zeros_like(part.residual)) * (value if self.positive[name] else 1.0)
                 for name, value in values.items()
             ]
-            matrix = torch.cat([part.matrix, *[e[:, :, None] for e in extra]], dim=2) if extra else part.matrix
-            scale = part.matrix.abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+            matrix = torch.cat([part.matrix[..., : self.count], *[e[:, :, None] for e in extra]], dim=2)
+            scale = (
+                part.matrix[..., : self.count].abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+            )
             factor = math.sqrt(block.term.weight) / scale
             if block.target is not None:  # measured
                 factor = MEASURED * block.shares.reshape(-1, 1, 1).expand_as(scale)
@@ -206,31 +223,43 @@ class _State:
         return torch.cat(matrices), torch.cat(rights)
 
     def find(self, solver: OutputLayer) -> Found:
-        """The weights, and around them the unknown numbers: for every trial of these the weights are solved again.
+        """The weights, and with `search` the unknown numbers: after every step of these the weights are solved again.
 
-        Source: Golub and Pereyra 1973, *The differentiation of pseudo-inverses and nonlinear least squares problems whose
-        variables separate* (variable projection); the derivatives by the few numbers are differences.
+        A step of the numbers is that of Gauss-Newton on both. Sources: Golub and Pereyra 1973, *The differentiation of
+        pseudo-inverses and nonlinear least squares problems whose variables separate*; Kaufman 1975, for the step.
         """
         found = self.iterate(solver)
-        if self.numbers:
-            names = list(self.numbers)
-
-            def left(numbers: np.ndarray) -> np.ndarray:
-                self.numbers = dict(zip(names, numbers.tolist(), strict=True))
-                self.iterate(solver)
-                return (self.system()[1] / MEASURED).numpy()
-
-            start = np.array([self.numbers[name] for name in names])
-            best = scipy.optimize.least_squares(left, start, diff_step=STEP, xtol=1e-7, max_nfev=TRIALS)
-            left(best.x)
-            found.residuals.append(_rms(self.system()[1]))
+        if self.numbers and solver.search:
+            self._search(solver, found)
+            found.covariance = self._covariance(self.system()[0])
+            if found.covariance is not None:
+                found.deviations = dict(zip(self.numbers, np.sqrt(np.diag(found.covariance)).tolist(), strict=True))
         found.parameters = {name: float(value) for name, value in self.values().items()}
-        found.deviations = self._deviations(self.system()[0])
         return found
+
+    def _search(self, solver: OutputLayer, found: Found) -> None:
+        """Steps of the unknown numbers, halved until the measurements and equations fit better."""
+        k = len(self.numbers)
+        for _ in range(TRIALS):
+            matrix, right = self.system()
+            size, start, weights = _rms(right), dict(self.numbers), self.weights
+            step = least_squares(matrix, right)[-k:].tolist()
+            length = min(1.0, LONGEST / max(LONGEST, *(abs(s) for s in step)))
+            while length >= SHORTEST:
+                self.numbers = {name: start[name] + length * s for name, s in zip(start, step, strict=True)}
+                self.iterate(solver)
+                if (after := _rms(self.system()[1])) < size:
+                    break
+                length, self.numbers, self.weights = length / 2, start, weights
+            else:
+                return
+            found.residuals.append(after)
+            if size - after <= SETTLED * size:  # a hundredth of a standard error, with a hundred measurements
+                return
 
     def iterate(self, solver: OutputLayer) -> Found:
         """Gauss-Newton on the weights, for the numbers as they are."""
-        found, count = Found(), self.weights.numel()
+        found, count = Found(), self.count
         matrix, right = self.system()
         for _ in range(solver.steps):
             if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
@@ -251,7 +280,9 @@ class _State:
         """The longest of the halved steps that makes the residual smaller; none of them leaves everything as it was."""
         start, length = self.weights, 1.0
         while length >= SHORTEST:
-            self.weights = start + length * step.reshape(start.shape)
+            moved = start.flatten().clone()
+            moved[: self.count] += length * step
+            self.weights = moved.reshape(start.shape)
             matrix, right = self.system()
             if _rms(right) < size:
                 return matrix, right, length
@@ -259,22 +290,20 @@ class _State:
         self.weights = start
         return *self.system(), 0.0
 
-    def _deviations(self, matrix: Tensor) -> dict[str, float]:
-        """Standard errors of the unknown numbers, with the weights of the field projected out (Gauss-Markov)."""
+    def _covariance(self, matrix: Tensor) -> np.ndarray | None:
+        """Covariance of the unknown numbers, with the weights of the field projected out (Gauss-Markov)."""
         measured = [block for block in self.rows if block.target is not None]
-        if not self.numbers or not measured:
-            return {}
+        if not measured:
+            return None
         left = [block.residual_of(self.axes, self.weights, self.values()).residual for block in measured]
         noise = math.sqrt(sum(b.noise(r) ** 2 for b, r in zip(measured, left, strict=True)) / len(measured))
         k = len(self.numbers)
         basis, own = matrix[:, :-k], matrix[:, -k:]
         own = own - basis @ least_squares(basis, own)
-        inverse = torch.linalg.pinv(own.T @ own) * noise**2
-        values = self.values()
-        return {
-            name: float(inverse[i, i].clamp(min=0).sqrt()) * (float(values[name]) if self.positive[name] else 1.0)
-            for i, name in enumerate(self.numbers)
-        }
+        inverse = torch.linalg.pinv(own.T @ own, hermitian=True).numpy() * noise**2
+        scale = np.array([float(v) if self.positive[name] else 1.0 for name, v in self.values().items()])
+        found: np.ndarray = inverse * np.outer(scale, scale)
+        return found
 
 
 def least_squares(matrix: Tensor, right: Tensor) -> Tensor:
