@@ -70,7 +70,8 @@ def solve(
     kept = {k: v for k, v in result.stats.items() if isinstance(v, (bool, int, float, str, dict))}
     save(result.field, target, provenance={"problem": posed.name, "seed": run.common.seed, **kept})
     run.outputs.append(str(target))
-    found = {name: {"value": value, "deviation": result.stats["deviations"][name]}
+    found = {name: {"value": value, "deviation": result.stats["deviations"].get(name),
+                    "interval": result.stats["intervals"].get(name)}
              for name, value in result.stats["unknowns"].items()}  # fmt: skip
     if found:
         run.metrics["unknowns"] = found
@@ -92,8 +93,13 @@ def solve(
     fill_page(run, posed, chosen, result, referee)
     singles = {k: v for k, v in run.metrics.items() if isinstance(v, (int, float))}
     answer = {"field": f"{target}, {target.stat().st_size} bytes", **singles}
-    answer |= {name: f"{each['value']:.6g} ± {each['deviation']:.2g}" for name, each in found.items()}
+    answer |= {name: with_interval(each["value"], each["interval"]) for name, each in found.items()}
     run.answer_rows(answer)
+
+
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """An unknown number, with what covers it in 90 of 100 cases where measurements tell."""
+    return f"{value:.6g}" + ("" if interval is None else f", 90 % in {interval[0]:.6g} to {interval[1]:.6g}")
 
 
 def chosen_problem(name: str) -> tuple["Example | None", "Problem"]:

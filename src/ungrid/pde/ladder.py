@@ -185,7 +185,7 @@ def marched(
     stats = {
         "method": "time slabs of ridges, Newton", "seconds": time.perf_counter() - began, "steps": len(slabs),
         "parameters": sum(p.numel() for p in field.parameters()), "features": int(history[-1]["features"]),
-        "relative_residual": worst, "residuals": parts, "unknowns": {}, "deviations": {}, "problem": problem.name,
+        "relative_residual": worst, "residuals": parts, "unknowns": {}, "deviations": {}, "intervals": {}, "problem": problem.name,
         "metrics": {"relative_residual": worst},
     }  # fmt: skip
     return FitResult(field, Outcome.converged, history, stats)
