@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from ungrid import pde
+from ungrid.domains import RegularGrid
 from ungrid.io import load, save
+from ungrid.signals import sample_grid
 
 PI = np.pi
 
@@ -127,3 +129,18 @@ def test_equal_seeds_give_equal_bits() -> None:
     problem, _ = CASES["heat"]
     first, again = (pde.solve(problem, budget=0.1, seed=3, threads=1).field.network.weight for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_a_field_knows_where_its_domain_ends(tmp_path) -> None:
+    """The notch of the L-shape and the hole of a ring are NaN on a grid, also after the file; the vertices are the region's."""
+    lshape = pde.Box(x=(-1, 1), y=(-1, 1)) - pde.Box(x=(0, 1), y=(0, 1))
+    ring = pde.Ball((0, 0), 1.0) - pde.Ball((0.2, 0), 0.3)
+    for region in (lshape, ring):
+        problem = pde.Problem(region, pde.Poisson(1.0), [pde.Dirichlet(0.0)])
+        field = load(save(pde.solve(problem, budget=0.01).field, tmp_path / "a.field"))
+        grid = RegularGrid(field.domain.box, (21, 21))
+        there = region.contains(grid.points().reshape(-1, 2)).reshape(21, 21)
+        for quantity in ("value", "gradient"):
+            values = sample_grid(field, (21, 21), quantity=quantity)
+            assert np.array_equal(~np.isnan(values).reshape(21, 21, -1).any(axis=2), there)
+        assert field.domain.measure == pytest.approx(region.measure)

@@ -274,7 +274,8 @@ def displayed(samples: "GridSamples", quantity: str) -> "GridSamples":
         low, high = np.nanmin(values), np.nanmax(values)
         shown = (values - low) / (high - low if high > low else 1.0)
     names = samples.out_names if shown.shape[-1] == len(samples.out_names) else (quantity,)
-    return GridSamples(grid, np.clip(shown, 0, 1).astype("float32"), names, "image")
+    shown = np.where(np.isnan(shown), 1.0, np.clip(shown, 0, 1))  # white outside of a domain
+    return GridSamples(grid, shown.astype("float32"), names, "image")
 
 
 def shown_as(samples: "GridSamples", suffix: str, quantity: str, fps: float | None) -> "GridSamples":

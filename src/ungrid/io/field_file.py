@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
-from ungrid.domains import Axis, Box
+from ungrid.domains import Arc, Axis, Box, Outlined, Segment
 from ungrid.encodings import (
     Constrained,
     CornerFunctions,
@@ -55,6 +55,7 @@ def _box(axes: tuple[Axis, ...]) -> Box:
 
 # Everything that a file may name. A class that is added here must keep its name and its arguments.
 CLASSES: dict[str, Callable[..., Any]] = {
+    "Arc": Arc,
     "Axis": Axis,
     "Box": _box,
     "Constrained": Constrained,
@@ -67,10 +68,12 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "MLP": MLP,
     "Multipoles": Multipoles,
     "NeuralField": NeuralField,
+    "Outlined": Outlined,
     "Positional": Positional,
     "Products": Products,
     "RandomFeatures": RandomFeatures,
     "Ridges": Ridges,
+    "Segment": Segment,
     "Siren": Siren,
     "SlabField": SlabField,
     "SplineField": SplineField,
@@ -183,8 +186,11 @@ def _described(value: Described) -> dict[str, Any]:
 
 def _argument(value: Any) -> Any:
     """One argument of a constructor, as JSON."""
-    if isinstance(value, Axis):
-        return {"class": "Axis", "arguments": dataclasses.asdict(value)}
+    if isinstance(value, (Axis, Segment, Arc)):
+        return {"class": type(value).__name__, "arguments": dataclasses.asdict(value)}
+    if isinstance(value, Outlined):
+        given = {"loops": _argument(value.loops), "axes": list(value.names), "unit": value.unit}
+        return {"class": "Outlined", "arguments": given}
     if isinstance(value, Box):
         return {"class": "Box", "arguments": {"axes": [_argument(axis) for axis in value.axes]}}
     if isinstance(value, Described):

@@ -24,11 +24,13 @@ Report = Callable[[dict[str, float]], None]
 
 SCALES = (1.0, 2.0, 3.5, 6.0, 10.0, 16.0)
 SHAPES = ("sine", "tanh")
-PILOTS = (160, 320, 640)  # features with which shape and slope are chosen
+PILOTS = (160, 320, 640, 1280)  # features with which shape and slope are chosen
+KEPT = 6  # of the trials for a larger pilot
 MUCH = 3.0
+GOOD = 1e-6  # for a basis of the first pilot
 POOR = 1e-2  # a check above it says little
 HOPELESS = 0.1
-PILOT_SHARE = 0.1  # of the budget, after which no larger pilot is begun
+PILOT_SHARE = 0.15  # of the budget, after which no larger pilot is begun
 ROWS_PER_FEATURE = 2.5  # of the equation
 BOUNDARY_SHARE = 0.35  # boundary points for each point inside
 GROWTH = 2.0
@@ -155,7 +157,7 @@ def climbed(ladder: Ladder) -> FitResult:
         history.append(ladder.row(made))
         worth = best is None or made.check < WORTH * best.check
         best = made if best is None or made.check < best.check else best
-        if not worth or best.check < (BELOW_NOISE if ladder.problem.unknowns else GOOD_ENOUGH):
+        if (not worth and best.check < POOR) or best.check < (BELOW_NOISE if ladder.problem.unknowns else GOOD_ENOUGH):
             break
         count = round(GROWTH * count)
     outcome = Outcome.exact if best.found.linear else Outcome.converged
@@ -185,7 +187,8 @@ def marched(
     stats = {
         "method": "time slabs of ridges, Newton", "seconds": time.perf_counter() - began, "steps": len(slabs),
         "parameters": sum(p.numel() for p in field.parameters()), "features": int(history[-1]["features"]),
-        "relative_residual": worst, "residuals": parts, "unknowns": {}, "deviations": {}, "intervals": {}, "problem": problem.name,
+        "relative_residual": worst, "residuals": parts, "unknowns": {}, "deviations": {}, "intervals": {},
+        "problem": problem.name,
         "metrics": {"relative_residual": worst},
     }  # fmt: skip
     return FitResult(field, Outcome.converged, history, stats)
@@ -194,20 +197,10 @@ def marched(
 def choose_features(ladder: Ladder) -> Features:
     """Shape and slope with the least check on a small basis.
 
-    Checks fall and rise with the slope, so that two much worse ones in a row end the search for a shape. Where the best is
-    still poor, so that it says little, all are tried again with more features.
+    Where the best is still poor, so that it says little, the better ones are tried again with more features.
     """
-    tried: dict[Features, float] = {}
-    for count in PILOTS:
-        tried = {}
-        for shape in SHAPES:
-            found: list[float] = []
-            for scale in SCALES:
-                features = Features(count, scale, shape)
-                tried[features] = ladder.attempt(features, keep=False).check
-                found.append(tried[features])
-                if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
-                    break
+    tried = first_trials(ladder)
+    for count in PILOTS[1:]:
         least = min(tried.values())
         if (
             least < POOR
@@ -215,7 +208,30 @@ def choose_features(ladder: Ladder) -> Features:
             or (least > HOPELESS and can_march(ladder.problem))
         ):
             break
+        better = sorted(tried, key=lambda features: tried[features])[:KEPT]
+        again = [replace(features, count=count) for features in better]
+        tried = {features: ladder.attempt(features, keep=False).check for features in again}
     return min(tried, key=lambda features: tried[features])
+
+
+def first_trials(ladder: Ladder) -> dict[Features, float]:
+    """The checks of the smallest bases, by shape and rising slope.
+
+    They fall and rise with the slope: two much worse ones in a row end a shape's search, and one the whole search where the
+    best is good already.
+    """
+    tried: dict[Features, float] = {}
+    for shape in SHAPES:
+        found: list[float] = []
+        for scale in SCALES:
+            features = Features(PILOTS[0], scale, shape)
+            tried[features] = ladder.attempt(features, keep=False).check
+            found.append(tried[features])
+            if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
+                break
+            if min(found) < GOOD and found[-1] > min(found):
+                return tried
+    return tried
 
 
 def statistics(problem: Problem, best: Attempt, ladder: Ladder) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import scipy.fft
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Arc, Corner, Domain, Segment
+from ungrid.domains import Arc, Box, Corner, Domain, Outlined, Region, Segment
 from ungrid.domains.pieces import Piece, Point
 from ungrid.encodings import Constrained, CornerFunctions, Joined, Multipoles, RandomFeatures
 from ungrid.equations import Condition, Dirichlet, Problem, SecondOrder, coefficients
@@ -30,6 +30,7 @@ HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the 
 POLES = 10  # order of the multipoles of a hole
 FAST, MOST_WAVES = 3.0, 64.0  # half waves over half an axis
 CHEBYSHEV, SMOOTH_ENOUGH = (8, 16, 32, 64), 1e-14  # polynomials along an axis; what the last of them may add
+SAME = 1e-12  # difference of two bounding boxes, relative
 LOOKED_AT = 512  # points at which a given function is looked at
 
 
@@ -73,7 +74,20 @@ def random_field(problem: Problem, features: Features, *, seed: int) -> NeuralFi
     with torch.no_grad():
         network.weight.zero_()
         network.weight[-1:] += float(bool(groups))
-    return NeuralField(domain.box, encoding, network, out_names=problem.equation.out_names).double()
+    return NeuralField(drawn(domain), encoding, network, out_names=problem.equation.out_names).double()
+
+
+def drawn(domain: Domain) -> Domain:
+    """The domain as a field stores it: a plane region by its outline, so that the field knows where it ends; else its box."""
+    if not isinstance(domain, Region) or isinstance(domain, Box) or domain.dim != 2:
+        return domain.box
+    pieces = domain.outline.pieces
+    if not all(isinstance(piece, Segment | Arc) for piece in domain.pieces):
+        return domain.box
+    names, unit = [axis.name for axis in domain.axes], domain.axes[0].unit
+    found = Outlined([[pieces[k] for k in loop] for loop in domain.outline.loops], names, unit)
+    ends = np.concatenate([domain.low - found.low, domain.high - found.high])
+    return found if np.abs(ends).max() <= SAME * np.max(domain.high - domain.low) else domain.box
 
 
 def hard_groups(problem: Problem) -> list[tuple[Condition, tuple[str, ...]]]:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Axis, Box, RegularGrid
+from ungrid.domains import Axis, Box, Region, RegularGrid
 from ungrid.fields import Field
 from ungrid.operators import jacobian, laplacian
 
@@ -32,7 +32,8 @@ def sample_grid(
             All in the user's units.
 
     Returns:
-        ``(*shape, c)``; gradients ``(*shape, c, d)``.
+        ``(*shape, c)``; gradients ``(*shape, c, d)``. NaN at centres outside of the domain, where that is not a box; such a
+        field is not averaged.
 
     Raises:
         InputError: if the shape or the region does not fit the domain, or there is no such quantity.
@@ -43,11 +44,20 @@ def sample_grid(
     bounds = region or tuple((axis.low, axis.high) for axis in axes)
     box = Box(*(Axis(a.name, low, high, a.unit) for a, (low, high) in zip(axes, bounds, strict=True)))
     grid = RegularGrid(box, tuple(shape))
+    whole = isinstance(field.domain, Box)
     if quantity == "value":
-        return field.on_grid(grid, footprint=footprint)
+        return within(field, grid, field.on_grid(grid, footprint=footprint and whole))
     if quantity not in DERIVATIVES:
         raise InputError(f"the quantity {quantity!r}", f"one of value, {', '.join(DERIVATIVES)}")
     parts = torch.as_tensor(grid.points()).reshape(-1, grid.box.dim).split(CHUNK)
     with torch.no_grad():
         taken = torch.cat([DERIVATIVES[quantity](field, part) for part in parts])
-    return taken.reshape(*shape, *taken.shape[1:]).numpy()
+    return within(field, grid, taken.reshape(*shape, *taken.shape[1:]).numpy())
+
+
+def within(field: Field, grid: RegularGrid, values: np.ndarray) -> np.ndarray:
+    """The values, NaN at centres outside of the field's domain."""
+    if not isinstance(field.domain, Region) or isinstance(field.domain, Box):
+        return values
+    there = field.domain.contains(grid.points().reshape(-1, grid.box.dim)).reshape(grid.shape)
+    return np.where(there.reshape(*there.shape, *[1] * (values.ndim - there.ndim)), values, np.nan)

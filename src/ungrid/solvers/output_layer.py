@@ -20,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 import torch
 from scipy.linalg import lapack
 from torch import Tensor
@@ -36,13 +37,9 @@ from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
 SHORTEST = 2.0**-8  # of a damped step
-TRIALS, LONGEST, SETTLED = (
-    40,
-    2.0,
-    1e-6,
-)  # of the unknown numbers: most steps, the longest of them, the gain that ends them
+TRIALS, SETTLED = 40, 1e-8  # of the unknown numbers: most trials, and the relative gain or step that ends them
 CHUNK = 1 << 13  # rows whose features are computed at once
-MEASURED = 1e-4  # weight of a measured value next to an equation: the equation holds, the measurements have noise
+MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
 
 
 @runtime_checkable
@@ -223,10 +220,10 @@ class _State:
         return torch.cat(matrices), torch.cat(rights)
 
     def find(self, solver: OutputLayer) -> Found:
-        """The weights, and with `search` the unknown numbers: after every step of these the weights are solved again.
+        """The weights, and with `search` the unknown numbers: for every trial of these the weights are solved again.
 
-        A step of the numbers is that of Gauss-Newton on both. Sources: Golub and Pereyra 1973, *The differentiation of
-        pseudo-inverses and nonlinear least squares problems whose variables separate*; Kaufman 1975, for the step.
+        Sources: Golub and Pereyra 1973, *The differentiation of pseudo-inverses and nonlinear least squares problems whose
+        variables separate*; Kaufman 1975, for the derivatives by the numbers.
         """
         found = self.iterate(solver)
         if self.numbers and solver.search:
@@ -238,24 +235,31 @@ class _State:
         return found
 
     def _search(self, solver: OutputLayer, found: Found) -> None:
-        """Steps of the unknown numbers, halved until the measurements and equations fit better."""
-        k = len(self.numbers)
-        for _ in range(TRIALS):
-            matrix, right = self.system()
-            size, start, weights = _rms(right), dict(self.numbers), self.weights
-            step = least_squares(matrix, right)[-k:].tolist()
-            length = min(1.0, LONGEST / max(LONGEST, *(abs(s) for s in step)))
-            while length >= SHORTEST:
-                self.numbers = {name: start[name] + length * s for name, s in zip(start, step, strict=True)}
-                self.iterate(solver)
-                if (after := _rms(self.system()[1])) < size:
-                    break
-                length, self.numbers, self.weights = length / 2, start, weights
-            else:
-                return
-            found.residuals.append(after)
-            if size - after <= SETTLED * size:  # a hundredth of a standard error, with a hundred measurements
-                return
+        """The unknown numbers that fit best, by trust regions; the weights follow them."""
+        names = list(self.numbers)
+
+        def left(numbers: np.ndarray) -> np.ndarray:
+            self.numbers = dict(zip(names, numbers.tolist(), strict=True))
+            self.iterate(solver)
+            right = self.system()[1]
+            found.residuals.append(_rms(right))
+            return (-right / MEASURED).numpy()
+
+        def rates(numbers: np.ndarray) -> np.ndarray:
+            if [self.numbers[name] for name in names] != numbers.tolist():  # after a trial that was rejected
+                left(numbers)
+            return (self._own_columns(self.system()[0]) / MEASURED).numpy()
+
+        start = np.array([self.numbers[name] for name in names])
+        best = scipy.optimize.least_squares(
+            left, start, rates, x_scale="jac", ftol=SETTLED, xtol=SETTLED, max_nfev=TRIALS
+        )
+        left(best.x)
+
+    def _own_columns(self, matrix: Tensor) -> Tensor:
+        """The columns of the unknown numbers, without what the weights can do."""
+        basis, own = matrix[:, : self.count], matrix[:, self.count :]
+        return own - basis @ least_squares(basis, own)
 
     def iterate(self, solver: OutputLayer) -> Found:
         """Gauss-Newton on the weights, for the numbers as they are."""
@@ -297,9 +301,7 @@ class _State:
             return None
         left = [block.residual_of(self.axes, self.weights, self.values()).residual for block in measured]
         noise = math.sqrt(sum(b.noise(r) ** 2 for b, r in zip(measured, left, strict=True)) / len(measured))
-        k = len(self.numbers)
-        basis, own = matrix[:, :-k], matrix[:, -k:]
-        own = own - basis @ least_squares(basis, own)
+        own = self._own_columns(matrix)
         inverse = torch.linalg.pinv(own.T @ own, hermitian=True).numpy() * noise**2
         scale = np.array([float(v) if self.positive[name] else 1.0 for name, v in self.values().items()])
         found: np.ndarray = inverse * np.outer(scale, scale)
