@@ -1,5 +1,10 @@
-"""Draws the README's picture: one field of a photograph, asked for values, for a detail, and for derivatives."""
+"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions of equations.
 
+python docs/pictures/make.py tour equations
+"""
+
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +12,9 @@ import skimage.data
 from PIL import Image, ImageDraw
 
 import ungrid
+from ungrid import pde
+from ungrid.cli.picture import in_colours, in_two_colours
+from ungrid.domains import Domain, RegularGrid
 
 SIDE = 384  # pixels of every panel
 REGION = ((-0.72, -0.47), (-0.27, -0.02))  # y and x: a face
@@ -18,7 +26,7 @@ def panel(values: np.ndarray, title: str) -> Image.Image:
     return picture
 
 
-def main() -> None:
+def tour() -> None:
     photograph = skimage.data.astronaut().astype(np.float32) / 255
     field = ungrid.fit(photograph, budget=20).field
     size = (SIDE, SIDE)
@@ -32,11 +40,39 @@ def main() -> None:
         panel(gradient / np.percentile(gradient, 99), "its gradient"),
         panel(0.5 + laplacian / spread / 2, "the detail's Laplacian"),
     ]
-    tour = Image.new("RGB", (SIDE * len(panels), SIDE))
+    beside(panels, "tour.png")
+
+
+def beside(panels: list[Image.Image], name: str) -> None:
+    strip = Image.new("RGB", (SIDE * len(panels), SIDE))
     for k, part in enumerate(panels):
-        tour.paste(part, (k * SIDE, 0))
-    tour.quantize(192).save(Path(__file__).with_name("tour.png"), optimize=True)
+        strip.paste(part, (k * SIDE, 0))
+    strip.quantize(192).save(Path(__file__).with_name(name), optimize=True)
+
+
+def upright(field: Callable[[np.ndarray], np.ndarray], domain: Domain) -> np.ndarray:
+    """Values over a plane domain, (SIDE, SIDE): the first axis to the right, the second upwards; NaN outside."""
+    points = RegularGrid(domain.box, (SIDE, SIDE)).points().reshape(-1, 2)
+    values, there = np.full(len(points), np.nan), domain.contains(points)
+    values[there] = np.asarray(field(points[there]))[:, 0]
+    return values.reshape(SIDE, SIDE).T[::-1]
+
+
+def equations() -> None:
+    lshape, shock = pde.example("poisson-lshape").make(), pde.example("burgers").make()
+    ours = upright(pde.solve(lshape, budget=3.0).field, lshape.domain)
+    elements = upright(pde.reference(lshape, tolerance=1e-4), lshape.domain)
+    apart, high = np.nanmax(np.abs(ours - elements)), np.nanmax(ours)
+    front = upright(pde.solve(shock, budget=60.0).field, shock.domain)
+    panels = [
+        panel(in_colours(ours, 0, high), "-Δu = 1, by least squares"),
+        panel(in_colours(elements, 0, high), "by finite elements"),
+        panel(in_two_colours(ours - elements, apart), f"the difference, up to {apart:.0e}"),
+        panel(in_colours(front, -1, 1), "a shock forms (time upwards)"),
+    ]
+    beside(panels, "equations.png")
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:] or ("tour", "equations"):
+        {"tour": tour, "equations": equations}[name]()
