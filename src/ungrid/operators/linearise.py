@@ -81,20 +81,41 @@ def linearise(
     """
     with torch.enable_grad():
         jet = GivenDerivatives(points, axes, partial_of, parameters)
-        residual = equation(jet)
-    if residual.ndim != 2 or len(residual) != len(points):
-        raise InputError(
-            f"an equation that gives values of shape {tuple(residual.shape)} at {len(points)} points",
-            f"({len(points)}, number of equations)", "keep the column axis: u.value is (n, 1)",
-        )  # fmt: skip
+        found = _values(equation, jet)
     variables = [*jet.variables.values(), *jet.parameters.values()]
-    columns = [_gradients(residual[:, e], variables) for e in range(residual.shape[1])]
+    columns = [_gradients(found[:, e], variables) for e in range(found.shape[1])]
     stacked = [torch.stack(parts, dim=1) for parts in zip(*columns, strict=True)]
     by_partial = dict(zip(jet.variables, stacked, strict=False))
     by_parameter = {
         name: rates[..., 0] for name, rates in zip(jet.parameters, stacked[len(jet.variables) :], strict=True)
     }
-    return Linearisation(residual.detach(), by_partial, by_parameter)
+    return Linearisation(found.detach(), by_partial, by_parameter)
+
+
+def residual_values(
+    equation: Callable[[LocalDerivatives], Tensor],
+    points: Float[Tensor, "n d"],
+    axes: tuple[str, ...],
+    partial_of: Callable[[Partial], Tensor],
+    parameters: Mapping[str, Tensor] | None = None,
+) -> Float[Tensor, "n e"]:
+    """The residual of ``equation(jet) = 0`` alone, for the function whose partial derivatives are given.
+
+    Raises:
+        InputError: if the equation gives values of another shape than (n, e).
+    """
+    with torch.enable_grad():
+        return _values(equation, GivenDerivatives(points, axes, partial_of, parameters)).detach()
+
+
+def _values(equation: Callable[[LocalDerivatives], Tensor], jet: GivenDerivatives) -> Tensor:
+    found, n = equation(jet), len(jet.points)
+    if found.ndim != 2 or len(found) != n:
+        raise InputError(
+            f"an equation that gives values of shape {tuple(found.shape)} at {n} points",
+            f"({n}, number of equations)", "keep the column axis: u.value is (n, 1)",
+        )  # fmt: skip
+    return found
 
 
 def _gradients(component: Tensor, variables: list[Tensor]) -> list[Tensor]:

@@ -39,11 +39,12 @@ DEGREE = 4  # of the polynomials of time
 PLACES = 2.0  # collocation places for each ridge
 AT_START = 3.0
 BOUNDARY_POINTS = 24
-NEWTON = OutputLayer(steps=12, tolerance=1e-9)
+NEWTON = OutputLayer(steps=20, tolerance=1e-2)
 FIRST_RIDGES, MOST_RIDGES, MORE = 120, 400, 1.4
 FIRST_SLABS, MOST_SLABS = 16, 2000
 LONGER, HELPS = 1.5, 0.5
 SLAB_TOLERANCE = 1e-5  # of the check of a slab
+LOOSEST = 1e-3  # check of a slab, however late it is: a front that is lost does not come back
 FIRST_SHARE = 0.1  # of the budget, for the first slab
 
 
@@ -211,7 +212,8 @@ class March:
             return solve_slab(self.problem, profile, now, end, ridges, seed=self.seed + number)
 
         found = solved(self.step, self.ridges)
-        while found.check > self.tolerance and not self.late((now - span.start) / span.length):
+        late = self.late((now - span.start) / span.length)
+        while found.check > (LOOSEST if late else self.tolerance):
             shorter = solved(self.step / 2, self.ridges) if self.step > span.length / MOST_SLABS else found
             if shorter.check < HELPS * found.check:
                 found, self.step = shorter, self.step / 2
@@ -228,7 +230,7 @@ class March:
         if check < self.tolerance / 4:
             self.step *= LONGER
             self.tolerance = max(self.tolerance / 2, SLAB_TOLERANCE)
-        self.tolerance = max(self.tolerance * (2 if self.late(share) else 1), check)
+        self.tolerance = max(min(self.tolerance * 2, LOOSEST) if self.late(share) else self.tolerance, check)
 
 
 def march(problem: Problem, *, budget: float, seed: int, report: Callable[[float, Slab, int], Any]) -> list[Slab]:

@@ -9,8 +9,12 @@ measured values (terms with targets) by `MEASURED` and the inverse of their stan
 are the weights (features, components) in row-major order, and then the unknown numbers of the equations; a positive unknown
 is searched for by its logarithm.
 
+A factorisation serves for as many Newton steps as it brings the residual down fast (the chord method). An iteration has ended
+where the residual is orthogonal to what the basis can change: that needs no scale.
+
 Sources: Dwivedi and Srinivasan 2020 (PIELM); Dong and Li 2021, *Local extreme learning machines* (Newton on the output
-layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5.7 (basic solutions).
+layer); Golub and Van Loan 2013, *Matrix computations*, section 5.5.7 (basic solutions); Kelley 1995, *Iterative methods for
+linear and nonlinear equations*, section 5.4.1 (chord method).
 """
 
 import math
@@ -32,11 +36,12 @@ from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
 from ungrid.objectives import Term
 from ungrid.operators.jet import JetOperator, Jump, Partial
-from ungrid.operators.linearise import GivenDerivatives, linearise
+from ungrid.operators.linearise import GivenDerivatives, Linearisation, linearise, residual_values
 from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
 SHORTEST = 2.0**-8  # of a damped step
+FAST = 0.2  # share of the residual that a step may leave for its factorisation to be used again
 TRIALS, SETTLED = 40, 1e-8  # of the unknown numbers: most trials, and the relative gain or step that ends them
 CHUNK = 1 << 13  # rows whose features are computed at once
 MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
@@ -57,7 +62,7 @@ class OutputLayer:
 
     Attributes:
         steps: at most.
-        tolerance: a relative change of the residual below which the iteration ends.
+        tolerance: a relative decrease of the residual, expected or found, below which the iteration ends.
         search: whether unknown numbers are looked for, or stay at their start.
     """
 
@@ -89,16 +94,36 @@ class Rows:
             return MEASURED / float(self.weight.max().sqrt())
         return MEASURED * _rms(residual)
 
-    def residual_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> "System":
+    def residual_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The residual (n, e) at some weights."""
+        operator = self.term.operator
+        if isinstance(operator, Jump):
+            return self.partials[operator.partial] @ weights
+        assert isinstance(operator, JetOperator)
+        found = residual_values(
+            operator.equation, self.points, axes, lambda partial: self.partials[partial] @ weights, parameters
+        )
+        return found if self.target is None else found - self.target
+
+    def rates(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """How the residual answers to the derivatives of the field at some weights, (n, e, derivatives * c)."""
+        if isinstance(self.term.operator, Jump):
+            return torch.ones(1)
+        return torch.cat(list(self._linearised(axes, weights, parameters).by_partial.values()), dim=2)
+
+    def _linearised(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> Linearisation:
+        operator = self.term.operator
+        assert isinstance(operator, JetOperator)
+        partial_of = lambda partial: self.partials[partial] @ weights  # noqa: E731
+        return linearise(operator.equation, self.points, axes, partial_of, parameters)
+
+    def system_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> "System":
         """The rows of the system, and the residual, at some weights."""
         operator = self.term.operator
         if isinstance(operator, Jump):
             derivative = self.partials[operator.partial]
             return System(_columns(derivative[:, None, :, None], weights.shape[1]), derivative @ weights, {})
-        assert isinstance(operator, JetOperator)
-        found = linearise(
-            operator.equation, self.points, axes, lambda partial: self.partials[partial] @ weights, parameters
-        )
+        found = self._linearised(axes, weights, parameters)
         matrix: Tensor | float = 0.0
         for partial, rate in found.by_partial.items():  # rate (n, e, c), features (n, m)
             matrix = matrix + rate[:, :, None, :] * self.partials[partial][:, None, :, None]
@@ -188,6 +213,7 @@ class _State:
     ) -> None:
         self.rows, self.axes, self.weights = rows, axes, weights
         self.count = free * weights.shape[1]  # the weights of the other features, the last ones, stay as they are
+        self.scales: list[Tensor] = []  # of every term's rows
         self.positive = {name: positive for name, (_, positive) in unknowns.items()}
         self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
 
@@ -199,25 +225,34 @@ class _State:
             for name, number in self.numbers.items()
         }
 
-    def system(self) -> tuple[Tensor, Tensor]:
+    def system(self, *, rescale: bool = True) -> tuple[Tensor, Tensor]:
         """The scaled matrix (rows, unknowns) and right-hand side."""
         matrices, rights, values = [], [], self.values()
-        for block in self.rows:
-            part = block.residual_of(self.axes, self.weights, values)
+        parts = [block.system_of(self.axes, self.weights, values) for block in self.rows]
+        if rescale or not self.scales:
+            self.scales = [self._scale(block, part.matrix) for block, part in zip(self.rows, parts, strict=True)]
+        for part, scale in zip(parts, self.scales, strict=True):
             extra = [
                 part.by_parameter.get(name, torch.zeros_like(part.residual)) * (value if self.positive[name] else 1.0)
                 for name, value in values.items()
             ]
             matrix = torch.cat([part.matrix[..., : self.count], *[e[:, :, None] for e in extra]], dim=2)
-            scale = (
-                part.matrix[..., : self.count].abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
-            )
-            factor = math.sqrt(block.term.weight) / scale
-            if block.target is not None:  # measured
-                factor = MEASURED * block.shares.reshape(-1, 1, 1).expand_as(scale)
-            matrices.append((matrix * factor).flatten(0, 1))
-            rights.append((-part.residual[..., None] * factor).flatten())
+            matrices.append((matrix * scale).flatten(0, 1))
+            rights.append((-part.residual[..., None] * scale).flatten())
         return torch.cat(matrices), torch.cat(rights)
+
+    def _scale(self, block: Rows, matrix: Tensor) -> Tensor:
+        """The factors (n, e, 1) of the rows of a term."""
+        largest = matrix[..., : self.count].abs().amax(dim=2, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+        if block.target is not None:  # measured
+            return MEASURED * block.shares.reshape(-1, 1, 1).expand_as(largest)
+        return math.sqrt(block.term.weight) / largest
+
+    def right(self) -> Tensor:
+        """The right-hand side alone, scaled as the last system was."""
+        values = self.values()
+        parts = [block.residual_of(self.axes, self.weights, values) for block in self.rows]
+        return torch.cat([(-p[..., None] * scale).flatten() for p, scale in zip(parts, self.scales, strict=True)])
 
     def find(self, solver: OutputLayer) -> Found:
         """The weights, and with `search` the unknown numbers: for every trial of these the weights are solved again.
@@ -263,43 +298,67 @@ class _State:
 
     def iterate(self, solver: OutputLayer) -> Found:
         """Gauss-Newton on the weights, for the numbers as they are."""
-        found, count = Found(), self.count
+        found, start = Found(), self.weights
         matrix, right = self.system()
-        for _ in range(solver.steps):
-            if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
-                raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
+        factors, fresh = self._factored(matrix, right), True
+        while len(found.residuals) < solver.steps:
             size = _rms(right)
             found.residuals.append(size)
-            before = matrix
-            matrix, right, taken = self._damped(least_squares(matrix[:, :count], right), size)
-            found.linear = len(found.residuals) == 1 and torch.allclose(
-                before[:, :count], matrix[:, :count], rtol=1e-12, atol=1e-14
-            )
-            if found.linear or taken == 0 or abs(size - _rms(right)) <= solver.tolerance * size:
+            step, gain = factors.solve(right)
+            if gain <= solver.tolerance:
                 break
+            right, length = self._damped(step, right, size)
+            if len(found.residuals) == 1 and self._is_linear(start):
+                found.linear = True
+                break
+            if length == 1 and _rms(right) < FAST * size:
+                fresh = False
+                continue
+            if fresh and _rms(right) >= (1 - solver.tolerance) * size:
+                break
+            matrix, right = self.system()
+            factors, fresh = self._factored(matrix, right), True
         found.residuals.append(_rms(right))
         return found
 
-    def _damped(self, step: Tensor, size: float) -> tuple[Tensor, Tensor, float]:
+    def _factored(self, matrix: Tensor, right: Tensor) -> "Factored":
+        if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
+            raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
+        return Factored(matrix[:, : self.count])
+
+    def _is_linear(self, start: Tensor) -> bool:
+        """Whether the equations answer to a change as they did at some weights."""
+        values = self.values()
+        return all(
+            torch.allclose(
+                block.rates(self.axes, start, values),
+                block.rates(self.axes, self.weights, values),
+                rtol=1e-12,
+                atol=1e-14,
+            )
+            for block in self.rows
+        )
+
+    def _damped(self, step: Tensor, right: Tensor, size: float) -> tuple[Tensor, float]:
         """The longest of the halved steps that makes the residual smaller; none of them leaves everything as it was."""
         start, length = self.weights, 1.0
         while length >= SHORTEST:
             moved = start.flatten().clone()
             moved[: self.count] += length * step
             self.weights = moved.reshape(start.shape)
-            matrix, right = self.system()
-            if _rms(right) < size:
-                return matrix, right, length
+            found = self.right()
+            if _rms(found) < size:
+                return found, length
             length /= 2
         self.weights = start
-        return *self.system(), 0.0
+        return right, 0.0
 
     def _covariance(self, matrix: Tensor) -> np.ndarray | None:
         """Covariance of the unknown numbers, with the weights of the field projected out (Gauss-Markov)."""
         measured = [block for block in self.rows if block.target is not None]
         if not measured:
             return None
-        left = [block.residual_of(self.axes, self.weights, self.values()).residual for block in measured]
+        left = [block.residual_of(self.axes, self.weights, self.values()) for block in measured]
         noise = math.sqrt(sum(b.noise(r) ** 2 for b, r in zip(measured, left, strict=True)) / len(measured))
         own = self._own_columns(matrix)
         inverse = torch.linalg.pinv(own.T @ own, hermitian=True).numpy() * noise**2
@@ -308,25 +367,43 @@ class _State:
         return found
 
 
-def least_squares(matrix: Tensor, right: Tensor) -> Tensor:
-    """The solution of a least-squares problem of numerically low rank: QR with column pivoting, columns scaled to length 1.
+class Factored:
+    """The factorisation of a matrix of numerically low rank: QR with column pivoting, columns scaled to length 1.
 
-    The columns that the factorisation leaves for last, below `RCOND` of the first, get no weight. Weights of least length,
-    which a complete orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
+    The columns that it leaves for last, below `RCOND` of the first, get no weight. Weights of least length, which a complete
+    orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
     """
-    columns = right.numpy() if right.ndim == 2 else right.numpy()[:, None]
-    lengths = np.linalg.norm(matrix.numpy(), axis=0)
-    lengths[lengths == 0] = 1.0
-    scaled = np.asfortranarray(matrix.numpy() / lengths)
-    space = 64 * (scaled.shape[1] + 1)
-    factors, pivots, tau, _, _ = lapack.dgeqp3(scaled, lwork=space, overwrite_a=True)
-    turned, _, _ = lapack.dormqr("L", "T", factors[:, : len(tau)], tau, np.asfortranarray(columns), lwork=space)
-    diagonal = np.abs(np.diag(factors))
-    rank = int((diagonal > RCOND * diagonal[0]).sum())
-    found = np.zeros((scaled.shape[1], columns.shape[1]))
-    found[pivots[:rank] - 1] = scipy.linalg.solve_triangular(factors[:rank, :rank], turned[:rank])
-    found /= lengths[:, None]
-    return torch.from_numpy(found if right.ndim == 2 else found[:, 0])
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.lengths = np.linalg.norm(matrix.numpy(), axis=0)
+        self.lengths[self.lengths == 0] = 1.0
+        scaled = np.asfortranarray(matrix.numpy() / self.lengths)
+        self.space = 64 * (scaled.shape[1] + 1)
+        self.factors, pivots, self.tau, _, _ = lapack.dgeqp3(scaled, lwork=self.space, overwrite_a=True)
+        diagonal = np.abs(np.diag(self.factors))
+        self.rank = int((diagonal > RCOND * diagonal[0]).sum())
+        self.kept = pivots[: self.rank] - 1
+
+    def turned(self, right: Tensor) -> np.ndarray:
+        """``Q^T right`` in the directions of the columns, (rank, k)."""
+        columns = right.numpy() if right.ndim == 2 else right.numpy()[:, None]
+        q = self.factors[:, : len(self.tau)]
+        found: np.ndarray = lapack.dormqr("L", "T", q, self.tau, np.asfortranarray(columns), lwork=self.space)[0]
+        return found[: self.rank]
+
+    def solve(self, right: Tensor) -> tuple[Tensor, float]:
+        """The basic solution for right-hand sides (n,) or (n, k), and by how much of itself it shortens them."""
+        turned = self.turned(right)
+        found = np.zeros((len(self.lengths), turned.shape[1]))
+        found[self.kept] = scipy.linalg.solve_triangular(self.factors[: self.rank, : self.rank], turned)
+        found /= self.lengths[:, None]
+        taken = float(np.linalg.norm(turned)) / max(float(right.norm()), 1e-300)
+        return torch.from_numpy(found if right.ndim == 2 else found[:, 0]), 1 - math.sqrt(max(0.0, 1 - taken**2))
+
+
+def least_squares(matrix: Tensor, right: Tensor) -> Tensor:
+    """The basic solution of a least-squares problem of numerically low rank (`Factored`)."""
+    return Factored(matrix).solve(right)[0]
 
 
 def prepared(u: NeuralField, term: Term, axes: tuple[str, ...], unknowns: Mapping[str, tuple[float, bool]]) -> Rows:
