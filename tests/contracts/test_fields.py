@@ -16,7 +16,7 @@ from ungrid import fields
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
-from ungrid.fields import Field, FunctionField, NeuralField, SlabField, SplineField
+from ungrid.fields import Field, FunctionField, NeuralField, PatchField, SlabField, SplineField, SteppedField
 from ungrid.io import field_file
 from ungrid.networks import MLP, GridDecoder, Siren
 from ungrid.operators import Jet
@@ -40,7 +40,19 @@ def slab(low: float, high: float, seed: int) -> NeuralField:
     return neural(Identity(2), lambda n: Siren(n, 2, width=8, depth=2, first_omega0=4.0, seed=seed), box)
 
 
+def over_time(first: Axis, seed: int) -> SteppedField:
+    """Three times along the axis x, from a network over the axis t alone."""
+    network = Siren(1, 12, width=8, depth=2, first_omega0=4.0, seed=seed)
+    names = tuple(f"{kind}_{k}" for kind in ("value", "rate") for k in range(6))
+    space = NeuralField(Box(first), Identity(1), network, out_names=names)
+    return SteppedField(space, (-1.0, 0.5, 3.0), out_names=NAMES, axis="x", unit="m")
+
+
 SAMPLES: dict[str, Callable[[int], Field]] = {
+    "SteppedField": lambda seed: over_time(Axis("t", 2.0, 5.0, "s"), seed),
+    "PatchField": lambda seed: PatchField(
+        (over_time(Axis("t", 2.0, 3.0, "s"), seed), over_time(Axis("t", 3.0, 5.0, "s"), seed + 1))
+    ),
     "SlabField": lambda seed: SlabField((slab(-1.0, 0.5, seed), slab(0.5, 0.9, seed + 1), slab(0.9, 3.0, seed + 2))),
     "FunctionField": lambda seed: FunctionField(BOX, exact, NAMES),
     "Siren": lambda seed: neural(Identity(2), lambda n: Siren(n, 2, width=8, depth=2, first_omega0=4.0, seed=seed)),

@@ -41,6 +41,15 @@ def test_loose_lines_of_either_direction_make_a_square_with_a_hole(tmp_path):
     assert region.normal(np.array([[1.5, 1.0], [1.0, 0.0]])) == pytest.approx(np.array([[-1, 0], [0, -1]]))
 
 
+def test_a_layer_of_a_drawing(tmp_path):
+    square = [line(a, b, "outer") for a, b in (((0, 0), (2, 0)), ((2, 0), (2, 2)), ((2, 2), (0, 2)), ((0, 2), (0, 0)))]
+    file = dxf(tmp_path, *square, ("CIRCLE", (8, "core"), (10, 1), (20, 1), (40, 0.5)))
+    assert read_region(file, layers=("outer",)).measure == pytest.approx(4, rel=1e-14)
+    assert read_region(file, layers=("core",)).measure == pytest.approx(np.pi / 4, rel=1e-14)
+    with pytest.raises(InputError, match=r"'wood'.*outer, core"):
+        read_region(file, layers=("wood",))
+
+
 def test_bulges_are_arcs(tmp_path):
     """A slot: two straight sides of length 3 and two half circles, once with either sense of the bulge."""
     slot = ("LWPOLYLINE", (8, "0"), (90, 4), (70, 1), (10, 0), (20, 0), (10, 3), (20, 0), (42, 1), (10, 3), (20, 2),

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from ungrid import pde
-from ungrid.pde.spaces import MOST_WAVES, Features, given_waves, hole_functions, random_field
+from ungrid.pde.spaces import (
+    MOST_WAVES,
+    Features,
+    corner_functions,
+    free_cut,
+    given_waves,
+    hole_functions,
+    random_field,
+)
 from ungrid.solvers.output_layer import least_squares
 
 PI = np.pi
@@ -79,7 +87,32 @@ def test_a_rate_of_zero_that_is_met_has_a_small_check():
 def test_only_holes_have_multipoles():
     """Two discs joined or cut have arcs whose centres lie outside of the domain, but no hole."""
     lens, ring = pde.Ball((0, 0), 1.0) & pde.Ball((1.5, 0), 1.0), pde.Ball((0, 0), 1.0) - pde.Ball((0.2, 0), 0.3)
-    conditions = [pde.Dirichlet(0.0)]
-    assert hole_functions(pde.Problem(lens, pde.Poisson(1.0), conditions)) == ()
-    (poles,) = hole_functions(pde.Problem(ring, pde.Poisson(1.0), conditions))
+    assert hole_functions(lens, (1.0, 1.0)) == ()
+    (poles,) = hole_functions(ring, (1.0, 1.0))
     assert poles.radius == pytest.approx(0.3)
+
+
+def test_singular_functions_jump_outside_of_the_region_only():
+    """A comb: the ray opposite to the middle of the left notch's corner crosses the tooth beside it."""
+    comb = pde.Polygon([(0, 0), (6, 0), (6, 2), (5, 2), (5, 1), (1, 1), (1, 6), (0, 6)])
+    corner = next(c for c in comb.corners if np.allclose(c.vertex, (1, 1)))
+    cut = free_cut(comb, corner, np.arctan2(*corner.directions[0][::-1]))
+    first = np.arctan2(*corner.directions[0][::-1])
+    ray = np.array([np.cos(first + cut), np.sin(first + cut)])
+    reach = np.linspace(1e-3, 9, 5000)[:, None]
+    assert (comb.side(corner.vertex + reach * ray) < 0).all()
+    middle = first + corner.angle + (2 * np.pi - corner.angle) / 2
+    blocked = comb.side(corner.vertex + reach * np.array([np.cos(middle), np.sin(middle)])) > 0
+    tall = pde.Polygon([(0, 0), (6, 0), (6, 9), (5, 9), (5, 1), (1, 1), (1, 9), (0, 9)])
+    turned = next(c for c in tall.corners if np.allclose(c.vertex, (1, 1)))
+    assert free_cut(tall, turned, np.arctan2(*turned.directions[0][::-1])) is not None
+    assert blocked.any() or cut == pytest.approx(corner.angle + (2 * np.pi - corner.angle) / 2)
+
+
+def test_a_corner_in_a_closed_chamber_has_no_singular_functions():
+    chamber = pde.Box(x=(0, 3), y=(0, 3)) - pde.Box(x=(1, 2), y=(1, 2))
+    problem = pde.Problem(chamber, pde.Poisson(1.0), [pde.Dirichlet(0.0)])
+    inner = [c for c in chamber.corners if c.angle > np.pi]
+    assert len(inner) == 4
+    assert all(free_cut(chamber, c, np.arctan2(*c.directions[0][::-1])) is None for c in inner)
+    assert all(f.angle < np.pi for f in corner_functions(problem))

@@ -30,5 +30,9 @@ class JetLike(ABC):
         """A function of the points (n, d) -> (n, k) as values (n, k)."""
 
     @abstractmethod
+    def of_value(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Any:
+        """A function of the points (n, d) and of the value (n,), one number each (n,), as values (n, 1)."""
+
+    @abstractmethod
     def parameter(self, name: str) -> Any:
         """The present value of an unknown number."""

@@ -2,6 +2,8 @@
 
 from ungrid.domains.bodies import Rule as Rule
 from ungrid.domains.box import Box as Box
+from ungrid.domains.composite import Composite as Composite
+from ungrid.domains.composite import Interface as Interface
 from ungrid.domains.csg import Difference as Difference
 from ungrid.domains.csg import Intersection as Intersection
 from ungrid.domains.csg import Union as Union

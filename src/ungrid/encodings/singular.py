@@ -33,9 +33,11 @@ class CornerFunctions(nn.Module):
     Args:
         vertex: the corner (x, y).
         direction: the angle of the edge from which θ counts, anticlockwise through the domain.
-        angle: the interior angle; the cut, where θ jumps by 2π, lies opposite to the middle of the corner.
+        angle: the interior angle.
         exponents: the λ.
         cosine: cosines instead of sines: for a corner whose first edge has a Neumann condition.
+        cut: where θ jumps by 2π, as an angle θ between the interior angle and 2π; None lays it opposite to the middle of the
+            corner.
     """
 
     dim = 2
@@ -48,22 +50,18 @@ class CornerFunctions(nn.Module):
         exponents: tuple[float, ...],
         *,
         cosine: bool = False,
+        cut: float | None = None,
     ) -> None:
         super().__init__()
         if not exponents or min(exponents) <= 0:
             raise InputError(f"the exponents {exponents}", "positive numbers")
-        self.vertex, self.direction, self.angle, self.exponents, self.cosine = (
-            vertex,
-            direction,
-            angle,
-            exponents,
-            cosine,
-        )
+        self.vertex, self.direction, self.angle, self.exponents = vertex, direction, angle, exponents
+        self.cosine, self.cut = cosine, cut
         self.out_features = len(exponents)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("vertex", "direction", "angle", "exponents", "cosine")
+        names = ("vertex", "direction", "angle", "exponents", "cosine", "cut")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch f"]:
@@ -72,9 +70,10 @@ class CornerFunctions(nn.Module):
 
     def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
         """Partial derivatives; `orders` says how often each differentiates along x and y."""
-        middle = self.direction + self.angle / 2
+        opposite = self.angle / 2 if self.cut is None else self.cut - math.pi  # θ of the ray opposite to the cut
+        middle = self.direction + opposite
         z = _complex(x, self.vertex) * complex(math.cos(middle), -math.sin(middle))
-        logarithm = torch.complex(torch.log(z.abs().clamp(min=NEAREST)), torch.angle(z) + self.angle / 2)
+        logarithm = torch.complex(torch.log(z.abs().clamp(min=NEAREST)), torch.angle(z) + opposite)
         turn = complex(math.cos(self.direction), -math.sin(self.direction))  # dz / dx; dz / dy is i times it
         rows = []
         for a, b in orders:

@@ -1,10 +1,13 @@
 """Equations, conditions and problems as frozen data, without torch: what solver, referee and certificate all read."""
 
+from ungrid.equations.coefficients import ByMaterial as ByMaterial
 from ungrid.equations.coefficients import Coefficient as Coefficient
 from ungrid.equations.coefficients import Unknown as Unknown
 from ungrid.equations.coefficients import UnknownFunction as UnknownFunction
 from ungrid.equations.conditions import Condition as Condition
+from ungrid.equations.conditions import Cooling as Cooling
 from ungrid.equations.conditions import Dirichlet as Dirichlet
+from ungrid.equations.conditions import Heating as Heating
 from ungrid.equations.conditions import Initial as Initial
 from ungrid.equations.conditions import Measured as Measured
 from ungrid.equations.conditions import Neumann as Neumann

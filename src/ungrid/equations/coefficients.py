@@ -1,5 +1,8 @@
 """What a user may write where an equation or a condition has a number: a number, a function of the coordinates, unknowns.
 
+A function may also ask for the unknown function itself, always as ``u`` (``lambda u: 50 - 0.02 * u``), and gets its
+values (n,). In a domain of several materials there may be another coefficient in each (`ByMaterial`).
+
 Convention: points are (n, d), columns in the order of the axes; a function names the coordinates it needs, in any order
 (``lambda x, t: ...``), and gets one array (n,) for each. Its values are (n,) or a number; those of a vector are a tuple or
 an array whose last axis counts the components. Functions are called on numpy arrays: ``numpy.sin`` and its like apply.
@@ -16,11 +19,29 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 
-Coefficient = float | tuple[Any, ...] | np.ndarray | Callable[..., Any]
-
+VALUE = "u"  # the name under which a coefficient asks for the unknown function, whatever that is called
 STEP = 2e-3  # of the differences, relative to the extent of an axis
 # Central differences of order 8 (Fornberg 1988, table 1): with this step an error near 1e-13 for smooth functions.
 DIFFERENCES = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))
+
+
+class ByMaterial:
+    """A coefficient that is another one in every material of a `Composite` domain.
+
+    Args:
+        coefficients: by the names of the materials: ``ByMaterial(steel=50.0, copper=lambda u: 400 - 0.06 * u)``.
+    """
+
+    def __init__(self, **coefficients: Any) -> None:
+        self.coefficients = coefficients
+
+    def __getitem__(self, material: str) -> Any:
+        if material not in self.coefficients:
+            raise InputError(f"no coefficient for the material {material!r}", f"one of {', '.join(self.coefficients)}")
+        return self.coefficients[material]
+
+
+Coefficient = float | tuple[Any, ...] | np.ndarray | Callable[..., Any] | ByMaterial
 
 
 @dataclass(frozen=True)
@@ -97,18 +118,39 @@ class UnknownFunction:
         return sum(terms[1:], start=terms[0])
 
 
+def in_material(given: Any, material: str) -> Any:
+    """A coefficient in one material."""
+    return given[material] if isinstance(given, ByMaterial) else given
+
+
+def asks_for(given: Any, name: str) -> bool:
+    """Whether a coefficient is a function of a coordinate or, by `VALUE`, of the unknown, in some material."""
+    if isinstance(given, ByMaterial):
+        return any(asks_for(one, name) for one in given.coefficients.values())
+    return callable(given) and name in arguments_of(given)
+
+
+def depends_on_value(given: Any) -> bool:
+    """Whether a coefficient is a function of the unknown, in some material."""
+    return asks_for(given, VALUE)
+
+
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the coordinates that a function asks for."""
     return tuple(inspect.signature(function).parameters)
 
 
-def check(what: str, coefficient: Coefficient | Unknown | UnknownFunction, axes: tuple[str, ...]) -> None:
-    """Refuse what cannot be evaluated.
+def check(what: str, coefficient: Any, axes: tuple[str, ...]) -> None:
+    """Refuse what cannot be evaluated; `axes` are all the names that a function may ask for.
 
     Raises:
         InputError: a number that is not finite, or a function of something that is no axis.
     """
     if isinstance(coefficient, Unknown):
+        return
+    if isinstance(coefficient, ByMaterial):
+        for material, one in coefficient.coefficients.items():
+            check(f"{what} in {material}", one, axes)
         return
     if isinstance(coefficient, UnknownFunction):
         if unknown := [name for name in coefficient.box if name not in axes]:
@@ -122,8 +164,21 @@ def check(what: str, coefficient: Coefficient | Unknown | UnknownFunction, axes:
         raise InputError(f"{what} = {coefficient}", "finite numbers")
 
 
-def values(what: str, coefficient: Coefficient, points: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
+def values(
+    what: str,
+    coefficient: Coefficient,
+    points: np.ndarray,
+    axes: tuple[str, ...],
+    value: np.ndarray | None = None,
+) -> np.ndarray:
     """A coefficient at points (n, d): (n, *components).
+
+    Args:
+        what: how an error calls it.
+        coefficient: a number or a function.
+        points: (n, d).
+        axes: the names of their columns.
+        value: that of the unknown function (n,), for coefficients that depend on it.
 
     Raises:
         InputError: if a function fails, gives values of another shape, or values that are not finite.
@@ -132,7 +187,8 @@ def values(what: str, coefficient: Coefficient, points: np.ndarray, axes: tuple[
     if not callable(coefficient):
         number = np.asarray(coefficient, dtype=np.float64)
         return np.broadcast_to(number, (n, *number.shape))
-    columns = [points[:, axes.index(name)] for name in arguments_of(coefficient)]
+    known = dict(zip(axes, points.T, strict=True)) | ({} if value is None else {VALUE: value})
+    columns = [known[name] for name in arguments_of(coefficient)]
     found = coefficient(*columns)
     parts = [np.asarray(part, dtype=np.float64) for part in found] if isinstance(found, tuple) else None
     made = (

@@ -1,12 +1,13 @@
 """Conditions as data: what holds on parts of the boundary, at the start, or at measured points.
 
 Convention: a condition is ``residual(u, normal) = 0`` at points of its parts, (n, 1); the normal (n, d) is the outward unit
-one, in time zero. Values are coefficients: numbers or functions of named coordinates. `on` names parts of the boundary of
+one, in time zero. Values are coefficients: numbers or functions of named coordinates; those of Neumann's and Robin's conditions
+may depend on the unknown, under the name ``u``. `on` names parts of the boundary of
 the domain (``domain.parts``); None takes all lateral parts that no other condition of the problem names.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid.equations import coefficients
-from ungrid.equations.coefficients import Coefficient, Unknown
+from ungrid.equations.coefficients import VALUE, ByMaterial, Coefficient, Unknown
 from ungrid.equations.equation import TIME
 
 INITIAL = "initial"
@@ -27,6 +28,8 @@ def _number(u: JetLike, what: str, given: Coefficient | Unknown) -> Any:
         return u.parameter(given.name)
     if isinstance(given, int | float):
         return float(given)
+    if coefficients.depends_on_value(given):
+        return u.of_value(lambda points, value: coefficients.values(what, given, points, u.axes, value))
     return u.evaluate(lambda points: coefficients.values(what, given, points, u.axes).reshape(-1, 1))
 
 
@@ -72,7 +75,17 @@ class Condition(ABC):
 
     def check(self, axes: tuple[str, ...]) -> None:
         """Raise an InputError if it cannot be evaluated over these axes."""
-        coefficients.check(f"the value of {self.label}", self.value, axes)
+        known = (*axes, VALUE) if isinstance(self, Neumann | Robin) else axes
+        coefficients.check(f"the value of {self.label}", self.value, known)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether its coefficients do not depend on the unknown."""
+        return not coefficients.depends_on_value(self.value)
+
+    def in_material(self, material: str) -> "Condition":
+        """The condition with its coefficients in one material."""
+        return replace(self, value=coefficients.in_material(self.value, material))
 
     def _value(self, u: JetLike) -> Any:
         return u.value[:, self.component : self.component + 1]
@@ -128,7 +141,40 @@ class Robin(Condition):
 
     def check(self, axes: tuple[str, ...]) -> None:
         super().check(axes)
-        coefficients.check(f"the coefficient of {self.label}", self.coefficient, axes)
+        coefficients.check(f"the coefficient of {self.label}", self.coefficient, (*axes, VALUE))
+
+    @property
+    def is_linear(self) -> bool:
+        return super().is_linear and not coefficients.depends_on_value(self.coefficient)
+
+    def in_material(self, material: str) -> "Robin":
+        found = super().in_material(material)
+        assert isinstance(found, Robin)
+        return replace(found, coefficient=coefficients.in_material(self.coefficient, material))
+
+
+def Cooling(transfer: float, ambient: float, conductivity: Any, *, on: On = None) -> Robin:
+    """``-conductivity ∂u/∂n = transfer (u - ambient)``: heat that a surface gives to a medium (Newton's law of cooling).
+
+    Args:
+        transfer: heat transfer coefficient, in W / (m² K).
+        ambient: temperature of the medium.
+        conductivity: the diffusion of the equation, in W / (m K): a number, a function of u, or one for each material.
+        on: the parts of the boundary.
+    """
+    return Robin(_over(transfer * ambient, conductivity), on, coefficient=_over(transfer, conductivity))
+
+
+def Heating(flux: float, conductivity: Any, *, on: On = None) -> Neumann:
+    """``conductivity ∂u/∂n = flux``: heat that comes in through a surface, in W / m²; the other arguments as in `Cooling`."""
+    return Neumann(_over(flux, conductivity), on)
+
+
+def _over(number: float, given: Any) -> Any:
+    """A number divided by a coefficient."""
+    if isinstance(given, ByMaterial):
+        return ByMaterial(**{name: _over(number, one) for name, one in given.coefficients.items()})
+    return (lambda u: number / given(u)) if callable(given) else number / given
 
 
 @dataclass(frozen=True)

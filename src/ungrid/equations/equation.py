@@ -7,17 +7,20 @@ others are space. Nothing here imports torch: a jet turns the coefficients into 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ungrid._base.differences import slope
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid.equations import coefficients
-from ungrid.equations.coefficients import Coefficient, Unknown, UnknownFunction
+from ungrid.equations.coefficients import ByMaterial, Coefficient, Unknown, UnknownFunction
 
 TIME = "t"
+COEFFICIENTS = ("diffusion", "velocity", "reaction", "source", "damping", "inertia")
+OF_VALUE = ("diffusion", "reaction", "source", "damping")  # that may depend on u
 
 
 class Equation(ABC):
@@ -68,13 +71,13 @@ class Strong(Equation):
 class SecondOrder(Equation):
     """``inertia u_tt + damping u_t - ∇·(diffusion ∇u) + velocity·∇u + reaction u + nonlinearity(u) = source``.
 
-    Every coefficient is a number, a function of named coordinates, an `Unknown`, or an `UnknownFunction`. Gradient and
-    divergence are spatial.
+    Every coefficient is a number, a function of named coordinates, an `Unknown`, an `UnknownFunction`, or one of these for each
+    material (`ByMaterial`). Gradient and divergence are spatial.
 
     Attributes:
-        diffusion: a number for each point, or a symmetric matrix (d, d) of numbers.
+        diffusion: a number for each point, or a symmetric matrix (d, d) of numbers; the number may depend on u.
         velocity: one number for each spatial axis; a single 0 for none.
-        reaction, source, damping, inertia: a number for each point.
+        reaction, source, damping, inertia: a number for each point; all but the last may depend on u.
         nonlinearity: a function of the jet that is added, such as ``lambda u: u.value**3``; None for a linear equation.
         out_names: the name of the unknown function.
     """
@@ -89,8 +92,9 @@ class SecondOrder(Equation):
     out_names: tuple[str, ...] = ("u",)
 
     def check(self, axes: tuple[str, ...]) -> None:
-        for name in ("diffusion", "velocity", "reaction", "source", "damping", "inertia"):
-            coefficients.check(f"the {name}", getattr(self, name), axes)
+        for name in COEFFICIENTS:
+            known = (*axes, coefficients.VALUE) if name in OF_VALUE else axes
+            coefficients.check(f"the {name}", getattr(self, name), known)
         changes = not (is_zero(self.damping) and is_zero(self.inertia))
         if changes and TIME not in axes:
             raise InputError(
@@ -110,7 +114,12 @@ class SecondOrder(Equation):
 
     @property
     def is_linear(self) -> bool:
-        return self.nonlinearity is None
+        given = [getattr(self, name) for name in COEFFICIENTS]
+        return self.nonlinearity is None and not any(coefficients.depends_on_value(c) for c in given)
+
+    def in_material(self, material: str) -> "SecondOrder":
+        """The equation with its coefficients in one material."""
+        return replace(self, **{name: coefficients.in_material(getattr(self, name), material) for name in COEFFICIENTS})
 
     def residual(self, u: JetLike) -> Any:
         space = tuple(name for name in u.axes if name != TIME)
@@ -135,8 +144,15 @@ class SecondOrder(Equation):
         if isinstance(given, UnknownFunction):
             return given.at(u)
         if not callable(given):
-            return float(given)
+            return coefficients.values(f"the {name}", given, np.zeros((1, 0)), ()).item()
+        if coefficients.depends_on_value(given):
+            return u.of_value(self._of_value(name, u.axes))
         return u.evaluate(lambda points: coefficients.values(f"the {name}", given, points, u.axes).reshape(-1, 1))
+
+    def _of_value(self, name: str, axes: tuple[str, ...]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """A coefficient that depends on u, as a function of points (n, d) and values (n,)."""
+        given = getattr(self, name)
+        return lambda points, value: coefficients.values(f"the {name}", given, points, axes, value)
 
     def velocity_at(self, u: JetLike, space: tuple[str, ...]) -> Any:
         """The velocity (n, number of spatial axes)."""
@@ -153,9 +169,11 @@ class SecondOrder(Equation):
         if isinstance(given, UnknownFunction):
             bent = sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
             return given.at(u) * bent + sum(given.at(u, name) * u.d(name) for name in space)
-        if isinstance(given, Unknown) or not (callable(given) or np.ndim(given)):
+        if isinstance(given, Unknown) or not (callable(given) or np.ndim(given)):  # type: ignore[arg-type]
             factor = self.number(u, "diffusion")
             return factor * sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
+        if coefficients.depends_on_value(given):
+            return self._diffused_by_value(u, space)
         matrix, divergence = self._diffusion_at(u, space)
         total = 0.0
         for i, one in enumerate(space):
@@ -163,6 +181,29 @@ class SecondOrder(Equation):
             for j, other in enumerate(space):
                 total = total + matrix[:, i * len(space) + j][:, None] * u.d(one, other)
         return total
+
+    def _diffused_by_value(self, u: JetLike, space: tuple[str, ...]) -> Any:
+        """``∇·(a(x, u) ∇u) = a Δu + ∂a/∂u |∇u|² + (∇a)·∇u``, the last gradient by the coordinates alone."""
+        of_value = self._of_value("diffusion", u.axes)
+        rate = u.of_value(lambda points, value: slope(lambda v: of_value(points, v), value))
+        total = u.of_value(of_value) * sum((u.d(name, name) for name in space[1:]), start=u.d(space[0], space[0]))
+        total = total + rate * sum(u.d(name) ** 2 for name in space)
+        for name in space:
+            if coefficients.asks_for(self.diffusion, name):
+                total = total + u.of_value(self._along(of_value, u.axes.index(name))) * u.d(name)
+        return total
+
+    @staticmethod
+    def _along(of_value: Callable[[np.ndarray, np.ndarray], np.ndarray], column: int) -> Any:
+        """The derivative of a coefficient that depends on u along a coordinate, u kept."""
+
+        def found(points: np.ndarray, value: np.ndarray) -> np.ndarray:
+            def moved(x: np.ndarray) -> np.ndarray:
+                return of_value(np.column_stack([points[:, :column], x, points[:, column + 1 :]]), value)
+
+            return slope(moved, points[:, column])
+
+        return found
 
     def _diffusion_at(self, u: JetLike, space: tuple[str, ...]) -> tuple[Any, Any]:
         """A as rows (n, d * d), and ∇·A (n, d)."""
@@ -186,7 +227,7 @@ class SecondOrder(Equation):
 
 def is_zero(coefficient: Coefficient | Unknown | UnknownFunction) -> bool:
     """Whether a coefficient is the number 0."""
-    if callable(coefficient) or isinstance(coefficient, Unknown | UnknownFunction):
+    if callable(coefficient) or isinstance(coefficient, Unknown | UnknownFunction | ByMaterial):
         return False
     return not np.any(np.asarray(coefficient))
 

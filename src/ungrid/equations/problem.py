@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Domain
-from ungrid.equations.coefficients import Unknown, UnknownFunction, values
+from ungrid.domains import Composite, Domain, SpaceTime
+from ungrid.equations.coefficients import ByMaterial, Unknown, UnknownFunction, depends_on_value, values
 from ungrid.equations.conditions import INITIAL, Condition, Initial, Measured, Periodic
-from ungrid.equations.equation import TIME, Equation, SecondOrder, Strong, is_zero
+from ungrid.equations.equation import COEFFICIENTS, TIME, Equation, SecondOrder, Strong, is_zero
 
 FINAL = "final"
 TRIED = 64  # points at which coefficients are tried out
@@ -55,6 +55,18 @@ class Problem:
     def axes(self) -> tuple[str, ...]:
         """The names of the coordinates, in column order."""
         return tuple(axis.name for axis in self.domain.axes)
+
+    @property
+    def materials(self) -> tuple[str, ...]:
+        """The names of the materials of the domain; none where it has one only."""
+        region = self.domain.region if isinstance(self.domain, SpaceTime) else self.domain
+        return tuple(region.materials) if isinstance(region, Composite) else ()
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether equation and conditions are known to be linear."""
+        known = isinstance(self.equation, SecondOrder) and self.equation.is_linear
+        return known and all(c.is_linear for c in self.conditions if isinstance(c, Condition))
 
     @property
     def changes(self) -> bool:
@@ -156,11 +168,18 @@ class Problem:
         rng = np.random.default_rng(0)
         if isinstance(self.equation, SecondOrder):
             inside = self.domain.sample(TRIED, rng)
-            for name in ("diffusion", "velocity", "reaction", "source", "damping", "inertia"):
-                given = getattr(self.equation, name)
-                if not isinstance(given, Unknown | UnknownFunction):
-                    values(f"the {name}", given, inside, self.axes)
+            for name in COEFFICIENTS:
+                self._try(f"the {name}", getattr(self.equation, name), inside)
         for condition, parts in self.boundary_conditions():
             for part in parts:
                 at = self.domain.sample_boundary(TRIED, rng, part=part)[0]
-                values(f"the value of {condition.label}", condition.value, at, self.axes)
+                self._try(f"the value of {condition.label}", condition.value, at)
+
+    def _try(self, what: str, given: Any, points: np.ndarray) -> None:
+        if isinstance(given, ByMaterial):
+            if not self.materials:
+                raise InputError(f"{what} by materials on a domain of one", "a Composite domain, or one coefficient")
+            for material in self.materials:
+                self._try(f"{what} in {material}", given[material], points)
+        elif not isinstance(given, Unknown | UnknownFunction) and not depends_on_value(given):
+            values(what, given, points, self.axes)

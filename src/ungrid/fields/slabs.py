@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box
 from ungrid.fields.field import Field
+from ungrid.fields.routing import routed
 
 
 class SlabField(Field):
@@ -37,20 +38,12 @@ class SlabField(Field):
         """The constructor's arguments."""
         return {"parts": tuple(self.parts)}
 
+    def _parts(self) -> list[Any]:
+        return list(self.parts)
+
     def forward(
         self, x: Float[Tensor, "*batch d"], footprint: Float[Tensor, "#*batch d"] | None = None
     ) -> Float[Tensor, "*batch c"]:
-        flat = x.reshape(-1, x.shape[-1])
-        wide = None if footprint is None else footprint.expand_as(x).reshape(flat.shape)
         cuts = torch.tensor(self.cuts, dtype=x.dtype, device=x.device)
-        slab = torch.bucketize(flat[:, -1].detach().contiguous(), cuts, right=True)
-        order = torch.argsort(slab, stable=True)
-        counts = torch.bincount(slab, minlength=len(self.parts)).tolist()
-        rows = order.split(counts)
-        found = [
-            part(flat[rows[k]], None if wide is None else wide[rows[k]])
-            for k, part in enumerate(self.parts)
-            if counts[k] or not len(flat)
-        ]
-        back = torch.argsort(order, stable=True)
-        return torch.cat(found)[back].reshape(*x.shape[:-1], len(self.out_names))
+        slab = torch.bucketize(x[..., -1].detach().reshape(-1).contiguous(), cuts, right=True)
+        return routed(self._parts(), slab, x, footprint)

@@ -39,7 +39,7 @@ from ungrid.encodings import (
     Ridges,
     SplineGrid,
 )
-from ungrid.fields import Field, NeuralField, SlabField, SplineField
+from ungrid.fields import Field, NeuralField, PatchField, SlabField, SplineField, SteppedField
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
@@ -69,6 +69,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "Multipoles": Multipoles,
     "NeuralField": NeuralField,
     "Outlined": Outlined,
+    "PatchField": PatchField,
     "Positional": Positional,
     "Products": Products,
     "RandomFeatures": RandomFeatures,
@@ -78,6 +79,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "SlabField": SlabField,
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,
+    "SteppedField": SteppedField,
 }
 
 

@@ -8,13 +8,14 @@ Taylor pass carries, as `ungrid._base.taylor` lays them out.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ungrid._base.differences import slope
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid._base.taylor import Needed
@@ -52,6 +53,23 @@ class TaylorField(Protocol):
         """The value, the first derivatives and the forms that are needed, (1 + k + p, N, c), at the points x (N, d)."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
+
+
+class OfValue(torch.autograd.Function):
+    """A numpy function of every value by itself; its derivative is that of its values by differences, and so on."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.function = function
+        found = np.array(function(value.detach().cpu().numpy()), dtype=np.float64)
+        return torch.from_numpy(found).to(value.device, value.dtype).expand(value.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (value,) = ctx.saved_tensors
+        rate: Tensor = OfValue.apply(value, lambda v: slope(ctx.function, v))
+        return gradients[0] * rate, None
 
 
 class LocalDerivatives(JetLike):
@@ -125,6 +143,18 @@ class LocalDerivatives(JetLike):
         flat = self.points.detach().reshape(-1, self.points.shape[-1]).cpu().numpy()
         found = torch.from_numpy(np.array(function(flat))).to(self.points.device, self.points.dtype)
         return found.reshape(*self.points.shape[:-1], found.shape[-1])
+
+    def of_value(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Float[Tensor, "*batch 1"]:
+        """A function of numpy arrays, the points (n, d) and the value (n,), to (n,); its derivatives are differences.
+
+        Raises:
+            InputError: if u has more than one component.
+        """
+        if self.value.shape[-1] != 1:
+            raise InputError(f"a coefficient of {self.value.shape[-1]} functions", "of one unknown function")
+        flat = self.points.detach().reshape(-1, self.points.shape[-1]).cpu().numpy()
+        found: Tensor = OfValue.apply(self.value.reshape(-1), lambda value: function(flat, value))
+        return found.reshape(self.value.shape)
 
     def parameter(self, name: str) -> Float[Tensor, "..."]:
         """An unknown number: a scalar, or a copy of it for each point, (*batch, 1).

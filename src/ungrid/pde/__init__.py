@@ -2,6 +2,7 @@
 
 from ungrid.domains import Ball as Ball
 from ungrid.domains import Box as Box
+from ungrid.domains import Composite as Composite
 from ungrid.domains import Ellipse as Ellipse
 from ungrid.domains import Interval as Interval
 from ungrid.domains import Polygon as Polygon
@@ -9,8 +10,11 @@ from ungrid.domains import Time as Time
 from ungrid.equations import Advection as Advection
 from ungrid.equations import AllenCahn as AllenCahn
 from ungrid.equations import Burgers as Burgers
+from ungrid.equations import ByMaterial as ByMaterial
+from ungrid.equations import Cooling as Cooling
 from ungrid.equations import Dirichlet as Dirichlet
 from ungrid.equations import Heat as Heat
+from ungrid.equations import Heating as Heating
 from ungrid.equations import Helmholtz as Helmholtz
 from ungrid.equations import Initial as Initial
 from ungrid.equations import KdV as KdV

@@ -11,9 +11,10 @@ from statistics import NormalDist
 from typing import Any
 
 from ungrid._base.devices import set_threads
-from ungrid.equations import Measured, Problem, SecondOrder
-from ungrid.fields import NeuralField, SlabField
+from ungrid.equations import Measured, Problem
+from ungrid.fields import SlabField
 from ungrid.pde.check import relative_residuals
+from ungrid.pde.galerkin import check_galerkin, needs_galerkin, solve_weak
 from ungrid.pde.marching import Slab, can_march, march
 from ungrid.pde.spaces import Features, hard_groups, random_field
 from ungrid.pde.terms import Counts, problem_terms
@@ -24,6 +25,7 @@ Report = Callable[[dict[str, float]], None]
 
 SCALES = (1.0, 2.0, 3.5, 6.0, 10.0, 16.0)
 SHAPES = ("sine", "tanh")
+GALERKIN_SHAPES = ("tanh",)  # whose places are chosen
 PILOTS = (160, 320, 640, 1280)  # features with which shape and slope are chosen
 KEPT = 6  # of the trials for a larger pilot
 MUCH = 3.0
@@ -46,7 +48,7 @@ WORTH = 0.7  # a larger basis must bring the check below this share of the last 
 class Attempt:
     """One basis, solved and checked."""
 
-    field: NeuralField
+    field: Any
     check: float
     parts: dict[str, float]
     features: Features
@@ -72,6 +74,11 @@ class Ladder:
     def attempt(self, features: Features, *, keep: bool = True) -> Attempt:
         """Solve on a basis of its own and check it; a trial leaves measurements out, and unknowns where they start."""
         began = time.perf_counter()
+        if needs_galerkin(self.problem):
+            field, parts = solve_weak(self.problem, features, seed=self.seed, trial=not keep)
+            return self._made(
+                Attempt(field, max(parts.values()), parts, features, Found(), time.perf_counter() - began), keep
+            )
         u = random_field(self.problem, features, seed=self.seed)
         terms = problem_terms(self.problem, counts(features.count, self.problem), seed=self.seed)
         best = self.attempts[-1].found.parameters if self.attempts else {}
@@ -81,7 +88,9 @@ class Ladder:
         found = solve_output_layer(u, terms, OutputLayer(search=keep), unknowns=unknowns)
         parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1)
         check = max(value for name, value in parts.items() if name != Measured.label)
-        made = Attempt(u, check, parts, features, found, time.perf_counter() - began)
+        return self._made(Attempt(u, check, parts, features, found, time.perf_counter() - began), keep)
+
+    def _made(self, made: Attempt, keep: bool) -> Attempt:
         if keep:
             self.attempts.append(made)
         if self.report is not None:
@@ -130,8 +139,11 @@ def solve(
         InputError: if an equation gives values of a wrong shape or that are not finite.
     """
     set_threads(threads)
-    hard_groups(problem)  # refuses what cannot be hard
-    if can_march(problem) and not is_linear(problem):
+    if needs_galerkin(problem):
+        check_galerkin(problem)
+    else:
+        hard_groups(problem)  # refuses what cannot be hard
+    if can_march(problem) and not problem.is_linear:
         return marched(problem, budget=budget, seed=seed, report=report)
     ladder = Ladder(problem, budget, seed, report)
     found = climbed(ladder)
@@ -140,11 +152,6 @@ def solve(
         return found
     slabs = marched(problem, budget=left, seed=seed, report=report, began=ladder.began)
     return min(slabs, found, key=lambda result: result.stats["relative_residual"])
-
-
-def is_linear(problem: Problem) -> bool:
-    """Whether the equation is known to be linear."""
-    return isinstance(problem.equation, SecondOrder) and problem.equation.is_linear
 
 
 def climbed(ladder: Ladder) -> FitResult:
@@ -221,7 +228,7 @@ def first_trials(ladder: Ladder) -> dict[Features, float]:
     best is good already.
     """
     tried: dict[Features, float] = {}
-    for shape in SHAPES:
+    for shape in GALERKIN_SHAPES if needs_galerkin(ladder.problem) else SHAPES:
         found: list[float] = []
         for scale in SCALES:
             features = Features(PILOTS[0], scale, shape)

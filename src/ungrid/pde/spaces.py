@@ -17,7 +17,7 @@ import torch
 from ungrid._base.errors import InputError
 from ungrid.domains import Arc, Box, Corner, Domain, Outlined, Region, Segment
 from ungrid.domains.pieces import Piece, Point
-from ungrid.encodings import Constrained, CornerFunctions, Joined, Multipoles, RandomFeatures
+from ungrid.encodings import Constrained, CornerFunctions, Joined, Multipoles, RandomFeatures, Ridges
 from ungrid.equations import Condition, Dirichlet, Problem, SecondOrder, coefficients
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
@@ -27,6 +27,7 @@ from ungrid.pde.terms import is_hard
 SINGULAR_TERMS = 8  # exponents at a corner
 SMOOTH = 1e-6  # radians: a corner this close to straight, between conditions of one kind, is none
 HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the random features
+RAYS, RAY_POINTS = 15, 600  # along which the singular functions of a corner may jump
 POLES = 10  # order of the multipoles of a hole
 FAST, MOST_WAVES = 3.0, 64.0  # half waves over half an axis
 CHEBYSHEV, SMOOTH_ENOUGH = (8, 16, 32, 64), 1e-14  # polynomials along an axis; what the last of them may add
@@ -66,7 +67,7 @@ def random_field(problem: Problem, features: Features, *, seed: int) -> NeuralFi
     random = RandomFeatures(
         domain.dim, features.count, scale=slopes, extent=extent, center=center, shape=features.shape, seed=seed
     )
-    singular = (*corner_functions(problem), *hole_functions(problem))
+    singular = (*corner_functions(problem), *hole_functions(problem.domain, units)) if not problem.changes else ()
     encoding: Any = Joined((random, *singular)) if singular else random
     if groups := hard_groups(problem):
         encoding = constrained(problem, encoding, groups)
@@ -75,6 +76,27 @@ def random_field(problem: Problem, features: Features, *, seed: int) -> NeuralFi
         network.weight.zero_()
         network.weight[-1:] += float(bool(groups))
     return NeuralField(drawn(domain), encoding, network, out_names=problem.equation.out_names).double()
+
+
+def material_field(problem: Problem, region: Region, features: Features, *, seed: int) -> NeuralField:
+    """An unfitted field over the region of one material, as `random_field`, for solutions that are found step by step."""
+    domain = drawn(region)
+    units, middle = unit_scale(domain), (domain.low + domain.high) / 2
+    encoding: Any = placed(region, middle, np.array(units), features, seed)
+    corners = (_at_corner(problem, region, corner) for corner in region.corners)
+    singular = (*(one for one in corners if one is not None), *hole_functions(region, units))
+    encoding = Joined((encoding, *singular)) if singular else encoding
+    network = Linear(encoding.out_features, 1)
+    return NeuralField(domain, encoding, network, out_names=problem.equation.out_names).double()
+
+
+def placed(region: Region, middle: np.ndarray, units: np.ndarray, features: Features, seed: int) -> Ridges:
+    """Ridges that bend at random places of the region: none is lost beside it, as in the box around a slender one."""
+    rng = np.random.default_rng(seed)
+    places = (region.sample(features.count, rng) - middle) / units
+    half = region.measure ** (1 / region.dim) / 2 / units  # as in a square: a slender region is no wider than it is
+    slopes = rng.uniform(-1, 1, places.shape) * features.scale / half
+    return Ridges.at(places, slopes)
 
 
 def drawn(domain: Domain) -> Domain:
@@ -198,11 +220,11 @@ def corner_functions(problem: Problem) -> tuple[CornerFunctions, ...]:
     """The singular functions of a plane elliptic problem at every corner of its domain."""
     if problem.changes or problem.domain.dim != 2 or not isinstance(problem.equation, SecondOrder):
         return ()
-    found = (_at_corner(problem, corner) for corner in problem.domain.corners)
+    found = (_at_corner(problem, problem.domain, corner) for corner in problem.domain.corners)
     return tuple(functions for functions in found if functions is not None)
 
 
-def _at_corner(problem: Problem, corner: Corner) -> CornerFunctions | None:
+def _at_corner(problem: Problem, region: Region, corner: Corner) -> CornerFunctions | None:
     """Exponents k π / ω, or (k - 1/2) π / ω between Dirichlet and Neumann conditions."""
     kinds = [_is_fixed(problem, part) for part in corner.parts]
     if kinds[0] == kinds[1] and abs(corner.angle - math.pi) < SMOOTH:
@@ -210,12 +232,28 @@ def _at_corner(problem: Problem, corner: Corner) -> CornerFunctions | None:
     shift = 0.0 if kinds[0] == kinds[1] else 0.5
     exponents = tuple((k - shift) * math.pi / corner.angle for k in range(1, SINGULAR_TERMS + 1))
     exponents = tuple(_rounded(e) for e in exponents if e <= HIGHEST_EXPONENT)
-    units, middle = unit_scale(problem.domain), (problem.domain.low + problem.domain.high) / 2
+    units, middle = unit_scale(region), (region.low + region.high) / 2
     direction = math.atan2(corner.directions[0][1], corner.directions[0][0])
-    if not exponents or units[0] != units[1]:
+    cut = free_cut(region, corner, direction)
+    if not exponents or units[0] != units[1] or cut is None:
         return None
     vertex = (float(corner.vertex[0] - middle[0]) / units[0], float(corner.vertex[1] - middle[1]) / units[0])
-    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0])
+    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0], cut=cut)
+
+
+def free_cut(region: Region, corner: Corner, direction: float) -> float | None:
+    """The angle from the corner's first edge of a ray from its vertex that does not enter the region, or None.
+
+    Across such a ray the singular functions jump; of the free ones that closest to the middle of the outside is taken.
+    """
+    shares = np.linspace(0, 1, RAYS + 2)[1:-1]
+    angles = corner.angle + (2 * math.pi - corner.angle) * shares[np.argsort(np.abs(shares - 0.5), kind="stable")]
+    reach = np.geomspace(1e-6, 2.0, RAY_POINTS) * float(np.linalg.norm(region.high - region.low))
+    for angle in angles.tolist():
+        ray = np.array([math.cos(direction + angle), math.sin(direction + angle)])
+        if (region.side(np.array(corner.vertex) + reach[:, None] * ray) < 0).all():
+            return float(angle)
+    return None
 
 
 def _rounded(exponent: float) -> float:
@@ -228,17 +266,15 @@ def _is_fixed(problem: Problem, part: str) -> bool:
     return any(part in parts and isinstance(c, Dirichlet) for c, parts in problem.boundary_conditions())
 
 
-def hole_functions(problem: Problem) -> tuple[Multipoles, ...]:
-    """Multipoles about the centre of every round hole of a plane elliptic domain."""
-    if problem.changes or problem.domain.dim != 2:
+def hole_functions(region: Domain, units: tuple[float, ...]) -> tuple[Multipoles, ...]:
+    """Multipoles about the centre of every round hole of a plane region."""
+    if not isinstance(region, Region) or region.dim != 2 or units[0] != units[1]:
         return ()
-    units, middle = unit_scale(problem.domain), (problem.domain.low + problem.domain.high) / 2
-    if units[0] != units[1]:
-        return ()
-    around = [p for p in problem.domain.pieces if isinstance(p, Arc) and p.end < p.start]  # the domain lies outside
+    middle = (region.low + region.high) / 2
+    around = [p for p in region.pieces if isinstance(p, Arc) and p.end < p.start]  # the domain lies outside
     circles = {(p.center, p.radii[0]) for p in around if p.radii[0] == p.radii[1]}
     return tuple(
         Multipoles(((c[0] - middle[0]) / units[0], (c[1] - middle[1]) / units[0]), radius / units[0], POLES)
         for c, radius in sorted(circles)
-        if not problem.domain.contains(np.array(c))
+        if not region.contains(np.array(c))
     )

@@ -22,9 +22,10 @@ from scipy.spatial import cKDTree
 
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
-from ungrid.domains import Region, SpaceTime
+from ungrid._base.tableaus import ALEXANDER, GAMMA
+from ungrid.domains import Composite, Region, SpaceTime
 from ungrid.equations import Dirichlet, Initial, Neumann, Problem, Robin, SecondOrder, coefficients
-from ungrid.equations.coefficients import Coefficient, Unknown, UnknownFunction
+from ungrid.equations.coefficients import ByMaterial, Coefficient, Unknown, UnknownFunction
 from ungrid.equations.equation import is_zero
 from ungrid.reference.meshing import mesh
 
@@ -32,14 +33,8 @@ ELEMENTS = {
     (1, 1): skfem.ElementLineP1, (1, 2): skfem.ElementLineP2, (2, 1): skfem.ElementTriP1, (2, 2): skfem.ElementTriP2,
     (3, 1): skfem.ElementTetP1, (3, 2): skfem.ElementTetP2,
 }  # fmt: skip
-GAMMA = 0.4358665215084590  # the root of x³ - 3x² + 3x/2 - 1/6 in (1/6, 1/2)
-STAGES = (
-    (GAMMA,),
-    ((1 - GAMMA) / 2, GAMMA),
-    ((-6 * GAMMA**2 + 16 * GAMMA - 1) / 4, (6 * GAMMA**2 - 20 * GAMMA + 5) / 4, GAMMA),
-)
 NEWTON_STEPS = 30
-NEWTON_ENOUGH = 1e-11  # of a step, relative to the solution
+NEWTON_ENOUGH = 1e-10  # of a step, relative to the solution
 TINY = 1e-30  # of an imaginary step: derivatives without cancellation
 NEAREST = 16  # cells that are tried for a point before all are
 ROUNDS = 8  # refinements at most
@@ -167,6 +162,9 @@ class PointJet(JetLike):
     def evaluate(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return function(self.points)
 
+    def of_value(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        return function(self.points, self.values[:, 0])[:, None]
+
     def parameter(self, name: str) -> float:
         raise InputError(f"the unknown {name!r} in an equation for finite elements", "a number in its place")
 
@@ -183,6 +181,7 @@ class Elements:
     problem: Problem
     basis: Any
     factors: dict[float, Any] = field(default_factory=dict)  # of a linear equation, by the step
+    facets: dict[str, Any] = field(default_factory=dict)  # bases on the parts of the boundary
 
     @property
     def equation(self) -> SecondOrder:
@@ -200,85 +199,95 @@ class Elements:
         flat = x.reshape(len(x), -1).T
         return flat if t is None else np.column_stack([flat, np.full(len(flat), t)])
 
-    def at(
-        self, what: str, given: Coefficient | Unknown | UnknownFunction, x: np.ndarray, t: float | None
-    ) -> np.ndarray:
-        """A coefficient at coordinates (d, ...): (..., *components)."""
+    def at(self, what: str, given: Any, x: np.ndarray, t: float | None, u: np.ndarray | None = None) -> np.ndarray:
+        """A coefficient at coordinates (d, ...), where the solution has the values u (...): (..., *components)."""
         if isinstance(given, Unknown | UnknownFunction):
             raise InputError(f"{what} that is the unknown {given.name!r}", "a number for finite elements")
-        found = coefficients.values(what, given, self.points(x, t), self.problem.axes)
+        value = None if u is None else np.asarray(u).ravel()
+        found = coefficients.values(what, given, self.points(x, t), self.problem.axes, value)
         return found.reshape(*x.shape[1:], *found.shape[1:])
 
+    def on(self, basis: Any, what: str, given: Any, t: float | None, at: np.ndarray | None = None) -> np.ndarray:
+        """A coefficient at the points of a basis, in its cells or at its facets: (cells, points, *components).
+
+        Args:
+            basis: of cells or facets.
+            what: how an error calls the coefficient.
+            given: the coefficient.
+            t: the time.
+            at: the numbers (m,) of the solution on which it may depend.
+        """
+        x = np.asarray(basis.global_coordinates())
+        u = None if at is None else np.asarray(basis.interpolate(at))
+        if not isinstance(given, ByMaterial):
+            return self.at(what, given, x, t, u)
+        cells = np.arange(basis.mesh.nelements) if basis.tind is None else basis.tind
+        found = np.zeros(x.shape[1:])
+        for name, inside in basis.mesh.subdomains.items():
+            own = np.isin(cells, inside)
+            if own.any():
+                found[own] = self.at(f"{what} in {name}", given[name], x[:, own], t, None if u is None else u[own])
+        return found
+
     def varies(self) -> bool:
-        """Whether a matrix changes with time."""
+        """Whether a matrix changes with time or with the solution."""
         given: list[Any] = [self.equation.diffusion, self.equation.velocity, self.equation.reaction]
         given += [self.equation.damping, self.equation.inertia]
         given += [c.coefficient for c, _ in self.problem.boundary_conditions() if isinstance(c, Robin)]
-        return any(callable(c) and "t" in coefficients.arguments_of(c) for c in given)
+        return any(coefficients.asks_for(c, name) for c in given for name in ("t", coefficients.VALUE))
 
-    def mass(self, name: str, t: float | None) -> sparse.csr_array:
-        """The matrix of a coefficient times u."""
+    def mass(self, name: str, t: float | None, at: np.ndarray | None = None) -> sparse.csr_array:
+        """The matrix of a coefficient times u; a coefficient that depends on the solution is that of `at` (m,)."""
         given = getattr(self.equation, name)
+        if is_zero(given):
+            return sparse.csr_array((self.basis.N, self.basis.N))
+        factor = self.on(self.basis, f"the {name}", given, t, at)
+        return self._matrix(lambda u, v, w: factor * u * v)
+
+    def stiffness(self, t: float | None, at: np.ndarray | None = None) -> sparse.csr_array:
+        """The matrix of diffusion, advection, reaction and of Robin's conditions, as `mass`."""
+        e, basis = self.equation, self.basis
+        reaction, diffusion = (self.on(basis, f"the {n}", getattr(e, n), t, at) for n in ("reaction", "diffusion"))
+        velocity = None if is_zero(e.velocity) else np.moveaxis(self._vector(e.velocity, t), -1, 0)
 
         def form(u: Any, v: Any, w: Any) -> Any:
-            return self.at(f"the {name}", given, w.x, t) * u * v
-
-        return self._matrix(form)
-
-    def stiffness(self, t: float | None) -> sparse.csr_array:
-        """The matrix of diffusion, advection, reaction and of Robin's conditions."""
-        e = self.equation
-
-        def form(u: Any, v: Any, w: Any) -> Any:
-            total = self.at("the reaction", e.reaction, w.x, t) * u * v
-            total = total + np.einsum("j...,j...->...", self.flux(u.grad, w.x, t), v.grad)
-            if not is_zero(e.velocity):
-                rates = np.moveaxis(self._vector(e.velocity, w.x, t), -1, 0)
-                total = total + np.einsum("j...,j...->...", rates, u.grad) * v
-            return total
+            total = reaction * u * v + np.einsum("j...,j...->...", flux(diffusion, u.grad), v.grad)
+            return total if velocity is None else total + np.einsum("j...,j...->...", velocity, u.grad) * v
 
         total = self._matrix(form)
         for condition, parts in self.problem.boundary_conditions():
             if isinstance(condition, Robin):
-                transfer = condition.coefficient
-
-                def robin(u: Any, v: Any, w: Any, transfer: Any = transfer, label: str = condition.label) -> Any:
-                    factor = self.at(f"the coefficient of {label}", transfer, w.x, t)
-                    return self.conductivity(w.x, t) * factor * u * v
-
                 for part in parts:
-                    total = total + self._matrix(robin, self._facets(part))
+                    total = total + self._robin(condition, part, t, at)
         return total
 
-    def flux(self, gradient: np.ndarray, x: np.ndarray, t: float | None) -> np.ndarray:
-        """A ∇u at coordinates (d, ...)."""
-        given = self.at("the diffusion", self.equation.diffusion, x, t)
-        if given.ndim == x.ndim - 1:
-            return given * gradient
-        return np.einsum("...ij,j...->i...", given, gradient)
+    def _robin(self, condition: Robin, part: str, t: float | None, at: np.ndarray | None) -> sparse.csr_array:
+        basis = self._facets(part)
+        factor = self.on(basis, f"the coefficient of {condition.label}", condition.coefficient, t, at)
+        factor = factor * self._conductivity(basis, t, at)
+        return self._matrix(lambda u, v, w: factor * u * v, basis)
 
-    def conductivity(self, x: np.ndarray, t: float | None) -> np.ndarray:
-        """The scalar diffusion, by which a condition on ∂u/∂n becomes one on the flux."""
-        given = self.at("the diffusion", self.equation.diffusion, x, t)
-        if given.ndim != x.ndim - 1:
+    def _conductivity(self, basis: Any, t: float | None, at: np.ndarray | None) -> np.ndarray:
+        """The scalar diffusion, by which a condition on ∂u/∂n becomes one on the flux: (facets, points)."""
+        given = self.on(basis, "the diffusion", self.equation.diffusion, t, at)
+        if given.ndim > 2:
             raise InputError("a condition on the normal derivative beside a diffusion matrix", "a scalar diffusion")
         return given
 
-    def load(self, t: float | None) -> np.ndarray:
-        """The vector of the source and of the conditions' values."""
-        total = skfem.LinearForm(
-            lambda v, w: self.at("the source", self.equation.source, w.x, t) * v
-        ).assemble(self.basis)  # fmt: skip
+    def load(self, t: float | None, at: np.ndarray | None = None) -> np.ndarray:
+        """The vector of the source and of the conditions' values, as `mass`."""
+        total = self._loaded(self.basis, self.on(self.basis, "the source", self.equation.source, t, at))
         for condition, parts in self.problem.boundary_conditions():
             if isinstance(condition, Neumann | Robin) and not is_zero(condition.value):
-                label, value = f"the value of {condition.label}", condition.value
-
-                def form(v: Any, w: Any, label: str = label, value: Any = value) -> Any:
-                    return self.conductivity(w.x, t) * self.at(label, value, w.x, t) * v
-
                 for part in parts:
-                    total = total + skfem.LinearForm(form).assemble(self._facets(part))
-        return np.asarray(total)
+                    basis = self._facets(part)
+                    value = self.on(basis, f"the value of {condition.label}", condition.value, t, at)
+                    total = total + self._loaded(basis, value * self._conductivity(basis, t, at))
+        return total
+
+    @staticmethod
+    def _loaded(basis: Any, density: np.ndarray) -> np.ndarray:
+        return np.asarray(skfem.LinearForm(lambda v, w: density * v).assemble(basis))
 
     def nonlinear(self, u: np.ndarray, t: float | None) -> tuple[np.ndarray, sparse.csr_array]:
         """The vector of the nonlinearity at u, and its matrix of derivatives (by imaginary steps of the integrand)."""
@@ -303,16 +312,18 @@ class Elements:
         jet = PointJet(self.points(x, t), self.problem.axes, value.reshape(-1, 1), by_axis)
         return np.asarray(self.equation.nonlinearity(jet)).reshape(value.shape)
 
-    def _vector(self, given: Coefficient, x: np.ndarray, t: float | None) -> np.ndarray:
-        found = self.at("the velocity", given, x, t)
-        wide = found if found.ndim == x.ndim else found[..., None]
+    def _vector(self, given: Coefficient, t: float | None) -> np.ndarray:
+        found = self.on(self.basis, "the velocity", given, t)
+        wide = found if found.ndim == 3 else found[..., None]
         return np.broadcast_to(wide, (*wide.shape[:-1], len(self.space)))
 
     def _matrix(self, form: Callable[..., Any], basis: Any = None) -> sparse.csr_array:
         return sparse.csr_array(skfem.BilinearForm(form).assemble(self.basis if basis is None else basis))
 
     def _facets(self, part: str) -> Any:
-        return skfem.FacetBasis(self.basis.mesh, self.basis.elem, facets=part)
+        if part not in self.facets:
+            self.facets[part] = skfem.FacetBasis(self.basis.mesh, self.basis.elem, facets=part)
+        return self.facets[part]
 
     # -- conditions on values ----------------------------------------------------------------------------------------
 
@@ -360,25 +371,30 @@ class Elements:
     # -- solution ----------------------------------------------------------------------------------------------------
 
     def root(
-        self, matrix: sparse.csr_array, right: np.ndarray, u: np.ndarray, t: float | None, step: float | None = None
+        self,
+        system: Callable[[np.ndarray], tuple[sparse.csr_array, np.ndarray]],
+        u: np.ndarray,
+        t: float | None,
+        step: float | None = None,
     ) -> np.ndarray:
-        """``matrix u + nonlinearity(u) = right`` for the free numbers; u has the given ones, and a start.
+        """``matrix(u) u + nonlinearity(u) = right(u)`` for the free numbers; u has the given ones, and a start.
+
+        The nonlinearity by Newton's method, coefficients that depend on u by repeated substitution.
 
         Args:
-            matrix: (m, m).
-            right: (m,).
+            system: matrix (m, m) and right-hand side (m,) with the coefficients of a solution (m,).
             u: (m,).
             t: the time.
             step: of time, under which a linear equation keeps its factors; None keeps nothing.
 
         Raises:
-            InputError: if Newton's method does not converge.
+            InputError: if the iteration does not converge.
         """
-        fold = self.folding
-        linear = self.equation.nonlinearity is None
+        fold, linear = self.folding, self.problem.is_linear
         for _ in range(1 if linear else NEWTON_STEPS):
+            matrix, right = system(u)
             residual, slope = right - matrix @ u, matrix
-            if not linear:
+            if self.equation.nonlinearity is not None:
                 vector, by_u = self.nonlinear(u, t)
                 residual, slope = residual - vector, matrix + by_u
             if not linear or step is None or step not in self.factors:
@@ -397,7 +413,7 @@ class Elements:
         """The numbers of the stationary solution."""
         u = np.zeros(self.basis.N)
         u[self.fixed] = self.fixed_values(None)
-        return self.root(self.stiffness(None), self.load(None), u, None)
+        return self.root(lambda at: (self.stiffness(None, at), self.load(None, at)), u, None)
 
     def march(self, times: np.ndarray) -> np.ndarray:
         """The numbers at evenly spaced times (k, m), from the initial conditions."""
@@ -419,9 +435,11 @@ class Elements:
             rate = self.at("the initial rate", start.rate, self.basis.doflocs, t).astype(np.float64)
         return u, rate
 
-    def matrices(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]:
+    def matrices(
+        self, t: float, at: np.ndarray | None = None
+    ) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]:
         """Of inertia, damping and stiffness."""
-        return self.mass("inertia", t), self.mass("damping", t), self.stiffness(t)
+        return self.mass("inertia", t), self.mass("damping", t, at), self.stiffness(t, at)
 
     def advance(
         self, u: np.ndarray, rate: np.ndarray, t: float, step: float, constant: tuple[Any, Any, Any] | None
@@ -430,21 +448,33 @@ class Elements:
         rates: list[np.ndarray] = []  # of u, at the stages
         seconds: list[np.ndarray] = []  # of the rate
         short = GAMMA * step
-        for weights in STAGES:
+        for weights in ALEXANDER:
             now = t + step * sum(weights)
-            inertia, damping, stiffness = constant or self.matrices(now)
             known = u + step * sum((w * r for w, r in zip(weights[:-1], rates, strict=True)), start=np.zeros_like(u))
             drift = rate + step * sum(
                 (w * s for w, s in zip(weights[:-1], seconds, strict=True)), start=np.zeros_like(u)
             )
-            right = self.load(now) + inertia @ (known / short**2 + drift / short) + damping @ known / short
             start = (known + short * rates[-1] if rates else known).copy()
             start[self.fixed] = self.fixed_values(now)
-            matrix = inertia / short**2 + damping / short + stiffness
-            stage = self.root(matrix, right, start, now, None if constant is None else step)
+
+            def system(
+                at: np.ndarray, now: float = now, known: np.ndarray = known, drift: np.ndarray = drift
+            ) -> tuple[sparse.csr_array, np.ndarray]:
+                inertia, damping, stiffness = constant or self.matrices(now, at)
+                right = self.load(now, at) + inertia @ (known / short**2 + drift / short) + damping @ known / short
+                return inertia / short**2 + damping / short + stiffness, right
+
+            stage = self.root(system, start, now, None if constant is None else step)
             rates.append((stage - known) / short)
             seconds.append((rates[-1] - drift) / short)
         return stage, rates[-1]
+
+
+def flux(diffusion: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """``A ∇u`` for numbers (...) or matrices (..., d, d), and gradients (d, ...)."""
+    if diffusion.ndim == gradient.ndim - 1:
+        return diffusion * gradient
+    return np.einsum("...ij,j...->i...", diffusion, gradient)
 
 
 def solve_elements(
@@ -464,7 +494,7 @@ def solve_elements(
     """
     region = region_of(problem)
     began = time.perf_counter()
-    whole = mesh(region, h, grading=grading)
+    whole = mesh_of(region, h, grading)
     basis = skfem.Basis(whole, ELEMENTS[whole.dim(), degree](), intorder=2 * degree + 2)
     space = Elements(problem, basis)
     if not problem.changes:
@@ -473,6 +503,15 @@ def solve_elements(
         times = np.linspace(problem.domain.time.start, problem.domain.time.end, 1 + (steps or FIRST_STEPS))
         values = space.march(times)
     return ElementSolution(basis, times, values, time.perf_counter() - began)
+
+
+def mesh_of(region: Region, h: float, grading: float) -> Any:
+    """A mesh whose elements lie in one material each; the subdomains have the names of the materials."""
+    if not isinstance(region, Composite):
+        return mesh(region, h, grading=grading)
+    found = mesh(region.whole, h, grading=grading, interfaces=region.inside)
+    named = {region.rest if name == "outside" else name: elements for name, elements in found.subdomains.items()}
+    return replace(found, _subdomains=named)
 
 
 def region_of(problem: Problem) -> Region:

@@ -41,7 +41,7 @@ from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
 SHORTEST = 2.0**-8  # of a damped step
-FAST = 0.2  # share of the residual that a step may leave for its factorisation to be used again
+KEPT = 0.8  # of the decrease that a step promised, for its factorisation to be used again
 TRIALS, SETTLED = 40, 1e-8  # of the unknown numbers: most trials, and the relative gain or step that ends them
 CHUNK = 1 << 13  # rows whose features are computed at once
 MEASURED = 1e-2  # weight of a measured value next to an equation: the equation holds, the measurements have noise
@@ -311,7 +311,7 @@ class _State:
             if len(found.residuals) == 1 and self._is_linear(start):
                 found.linear = True
                 break
-            if length == 1 and _rms(right) < FAST * size:
+            if length == 1 and size - _rms(right) >= KEPT * gain * size:
                 fresh = False
                 continue
             if fresh and _rms(right) >= (1 - solver.tolerance) * size:
