@@ -6,9 +6,11 @@ import pytest
 from ungrid import pde
 from ungrid._base.errors import InputError
 from ungrid.io import load, save
-from ungrid.pde import galerkin
-from ungrid.pde.galerkin import Check, Space, Weak, between, march, needs_galerkin
+from ungrid.pde import stepping
+from ungrid.pde.galerkin import Weak
+from ungrid.pde.material_spaces import Space
 from ungrid.pde.spaces import Features
+from ungrid.pde.stepping import Check, between, march, needs_galerkin
 from ungrid.reference.finite_elements import solve_elements
 
 LINE = pde.Composite(pde.Interval(x=(0, 1)), {"right": pde.Interval(x=(0.4, 1.0))}, rest="left")
@@ -117,8 +119,8 @@ def test_smaller_steps_are_more_accurate(monkeypatch):
     problem, found = nonlinear_in_time(), []
     weak = Weak(Space(problem, Features(120, 1.0, "tanh"), 0))
     for tolerance, first in ((1e-1, 1 / 4), (1e-4, 1 / 16)):
-        monkeypatch.setattr(galerkin, "TOLERANCE", tolerance)
-        monkeypatch.setattr(galerkin, "FIRST_STEP", first)
+        monkeypatch.setattr(stepping, "TOLERANCE", tolerance)
+        monkeypatch.setattr(stepping, "FIRST_STEP", first)
         found.append(error(march(weak, Check(weak, 1)), problem, cooling))
     assert found[1] < found[0] / 5
 

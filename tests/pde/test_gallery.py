@@ -35,6 +35,9 @@ class Differences(JetLike):
     def evaluate(self, function):
         return function(self.points)
 
+    def of_value(self, function):
+        return function(self.points, self.value[:, 0])[:, None]
+
     def parameter(self, name):
         raise AssertionError(name)
 

@@ -147,7 +147,7 @@ def fill_page(
         drawn = {"field": result.field, **others}
         curves = {name: list(zip(x.tolist(), f(x[:, None])[:, 0].tolist(), strict=True)) for name, f in drawn.items()}
         page.curves("The solution", {posed.equation.out_names[0]: curves}, x=axis.name)
-    elif posed.domain.dim == 2:
+    elif posed.domain.dim == 2 or (posed.domain.dim == 3 and posed.changes):
         page.pictures("The solution", plane_pictures(posed, result, others))
     checks = [(row["seconds"], row["relative_residual"]) for row in result.history]
     page.curves("The check on fresh points (relative residual)", {"loss: relative residual": {"check": checks}})
@@ -155,18 +155,20 @@ def fill_page(
 
 
 def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]) -> dict[str, "np.ndarray"]:
-    """The first component over a plane domain, the second axis upwards; white outside."""
+    """The first component over a plane domain, the second axis upwards; white outside; over time at its end."""
     import numpy as np
 
     from ungrid.cli.picture import in_colours, in_two_colours
 
-    lengths = posed.domain.high - posed.domain.low
+    lengths = (posed.domain.high - posed.domain.low)[:2]
     nx, ny = (max(8, round(SIDE * length / lengths.max())) for length in lengths)
-    if posed.changes:  # time and space have no common scale
+    if posed.changes and posed.domain.dim == 2:  # time and space have no common scale
         nx = ny = SIDE
     x = posed.domain.low[0] + (np.arange(nx) + 0.5) / nx * lengths[0]
     y = posed.domain.high[1] - (np.arange(ny) + 0.5) / ny * lengths[1]
     points = np.stack(np.meshgrid(x, y, indexing="xy"), axis=-1).reshape(-1, 2)
+    if posed.domain.dim == 3:
+        points = np.column_stack([points, np.full(len(points), posed.domain.high[2])])
     inside = posed.domain.contains(points)
 
     def over(function: Any) -> np.ndarray:

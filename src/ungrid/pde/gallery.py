@@ -242,8 +242,8 @@ GALLERY: dict[str, Example] = {
     "variable-coefficient": Example("-∇·((1 + x²)∇u) = f", _variable_coefficient, _sine),
     "pipe": Example("a heated pipe, cooled outside (Robin)", _pipe, _pipe_exact),
     "reaction": Example("-Δu + u³ = f", _reaction, _sine),
-    "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes a minute", _burgers, _burgers_exact),
-    "allen-cahn": Example("u_t = u_xx / 10,000 + 5 (u - u³): two phases part; takes minutes", _allen_cahn),
-    "kdv": Example("u_t + u u_x + u_xxx / 400 = 0: a wave breaks up into solitons; takes minutes", _kdv),
+    "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes seconds", _burgers, _burgers_exact),
+    "allen-cahn": Example("u_t = u_xx / 10,000 + 5 (u - u³): two phases part; takes a minute", _allen_cahn),
+    "kdv": Example("u_t + u u_x + u_xxx / 400 = 0: a wave breaks up into solitons", _kdv),
     "oscillator": Example("a damped oscillator, an ordinary differential equation", _oscillator, _oscillator_exact),
 }

@@ -14,9 +14,9 @@ from ungrid._base.devices import set_threads
 from ungrid.equations import Measured, Problem
 from ungrid.fields import SlabField
 from ungrid.pde.check import relative_residuals
-from ungrid.pde.galerkin import check_galerkin, needs_galerkin, solve_weak
 from ungrid.pde.marching import Slab, can_march, march
 from ungrid.pde.spaces import Features, hard_groups, random_field
+from ungrid.pde.stepping import check_galerkin, needs_galerkin, solve_weak
 from ungrid.pde.terms import Counts, problem_terms
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.output_layer import Found, OutputLayer, solve_output_layer
@@ -244,7 +244,8 @@ def first_trials(ladder: Ladder) -> dict[Features, float]:
 def statistics(problem: Problem, best: Attempt, ladder: Ladder) -> dict[str, Any]:
     """The single numbers of a result."""
     return {
-        "method": "random features, least squares", "seconds": ladder.seconds, "steps": len(best.found.residuals) - 1,
+        "method": f"random features, {'Galerkin' if needs_galerkin(problem) else 'least squares'}",
+        "seconds": ladder.seconds, "steps": len(best.found.residuals) - 1,
         "parameters": sum(p.numel() for p in best.field.parameters()), "features": best.features.count,
         "scale": best.features.scale, "shape": best.features.shape,
         "relative_residual": best.check, "residuals": best.parts, "unknowns": best.found.parameters,

@@ -214,6 +214,7 @@ class _State:
         self.rows, self.axes, self.weights = rows, axes, weights
         self.count = free * weights.shape[1]  # the weights of the other features, the last ones, stay as they are
         self.scales: list[Tensor] = []  # of every term's rows
+        self.frozen = False  # whether they stay, so that trials of unknown numbers are compared by one measure
         self.positive = {name: positive for name, (_, positive) in unknowns.items()}
         self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
 
@@ -225,11 +226,11 @@ class _State:
             for name, number in self.numbers.items()
         }
 
-    def system(self, *, rescale: bool = True) -> tuple[Tensor, Tensor]:
+    def system(self) -> tuple[Tensor, Tensor]:
         """The scaled matrix (rows, unknowns) and right-hand side."""
         matrices, rights, values = [], [], self.values()
         parts = [block.system_of(self.axes, self.weights, values) for block in self.rows]
-        if rescale or not self.scales:
+        if not self.frozen:
             self.scales = [self._scale(block, part.matrix) for block, part in zip(self.rows, parts, strict=True)]
         for part, scale in zip(parts, self.scales, strict=True):
             extra = [
@@ -272,6 +273,7 @@ class _State:
     def _search(self, solver: OutputLayer, found: Found) -> None:
         """The unknown numbers that fit best, by trust regions; the weights follow them."""
         names = list(self.numbers)
+        self.frozen = True
 
         def left(numbers: np.ndarray) -> np.ndarray:
             self.numbers = dict(zip(names, numbers.tolist(), strict=True))
