@@ -24,7 +24,11 @@ from ungrid.pde.material_spaces import Edge, Space, Trace
 from ungrid.reference.finite_elements import PointJet
 
 SAFE = 4.0  # the penalty, for each unit of the least with which the form stays positive
-NEWTON_STEPS, CONVERGED, KEPT = 40, 1e-10, 0.3
+NEWTON_STEPS, KEPT = 40, 0.3
+CONVERGED, ROUNDING = (
+    1e-10,
+    1e-7,
+)  # of a step, relative to the solution: enough, and enough where steps do not fall any more
 TINY = 1e-30  # of an imaginary step: derivatives without cancellation
 COEFFICIENTS = ("diffusion", "damping", "reaction", "source")
 
@@ -161,7 +165,8 @@ class Weak:
             y, size = y + step, float(np.linalg.norm(step))
             if not np.isfinite(size):
                 raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
-            if size <= CONVERGED * float(np.linalg.norm(y)) or (self.problem.is_linear and last < np.inf):
+            length = float(np.linalg.norm(y))
+            if size <= CONVERGED * length or (KEPT * last < size <= ROUNDING * length):
                 return y
             if size > KEPT * last:
                 self.factors = scipy.linalg.lu_factor(self.matrix(y, moment)), pace

@@ -79,15 +79,12 @@ class Walk:
 def start(weak: Weak) -> np.ndarray:
     """The state that is closest to the initial value, in the square mean."""
     given = next(c for c in weak.problem.conditions if isinstance(c, Initial))
-    found = np.zeros(weak.space.total)
+    found = {}
     for name, trace in weak.space.inside.items():
         at = np.column_stack([trace.points, np.full(len(trace.points), weak.problem.domain.time.start)])
-        value = coefficients.values(
-            "the initial value", coefficients.in_material(given.value, name), at, weak.problem.axes
-        )
-        root = np.sqrt(trace.weights)
-        found[trace.columns] = np.linalg.lstsq(root[:, None] * trace.values, root * value, rcond=None)[0]
-    return found
+        value = coefficients.in_material(given.value, name)
+        found[name] = coefficients.values("the initial value", value, at, weak.problem.axes)
+    return weak.space.closest(found)
 
 
 class Check:
@@ -118,17 +115,9 @@ class Check:
     def _mean(self, y: np.ndarray) -> np.ndarray:
         """The state that is everywhere the mean of another."""
         space = self.weak.space
-        means = [float(t.weights @ (t.values @ y[t.columns])) for t in space.inside.values()]
-        return constant(space, sum(means) / sum(float(t.weights.sum()) for t in space.inside.values()))
-
-
-def constant(space: Space, number: float) -> np.ndarray:
-    """The state that is a number everywhere."""
-    found = np.zeros(space.total)
-    for trace in space.inside.values():
-        root = np.sqrt(trace.weights)
-        found[trace.columns] = np.linalg.lstsq(root[:, None] * trace.values, number * root, rcond=None)[0]
-    return found
+        sums = [float(t.weights @ (t.values @ y[t.columns])) for t in space.inside.values()]
+        mean = sum(sums) / sum(float(t.weights.sum()) for t in space.inside.values())
+        return space.closest({name: np.full(len(t.points), mean) for name, t in space.inside.items()})
 
 
 def solve_weak(
