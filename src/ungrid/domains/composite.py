@@ -16,7 +16,7 @@ from ungrid.domains.bodies import Body
 from ungrid.domains.csg import Difference, Intersection
 from ungrid.domains.domain import Axis
 from ungrid.domains.pieces import Piece, Point
-from ungrid.domains.region import BoundarySample, Region
+from ungrid.domains.region import Region
 
 BESIDE = 1e-7  # of the region's extent: how far from an interface its materials are looked up
 
@@ -109,14 +109,4 @@ class Composite(Region):
         found = np.full(len(points), self.rest, dtype=object)
         for name, region in [*self.inside.items()][::-1]:
             found[region.contains(points)] = name
-        return found
-
-    def sample_interface(self, n: int, rng: np.random.Generator) -> list[tuple[Interface, BoundarySample]]:
-        """Points on every interface, n in all as far as their lengths allow, at least 8 on each."""
-        total = sum(one.piece.size for one in self.interfaces) or 1.0
-        found = []
-        for one in self.interfaces:
-            count = max(8, round(n * one.piece.size / total)) if self.dim > 1 else 1
-            points, normals = one.piece.draw(count, rng)
-            found.append((one, BoundarySample(points, normals, np.full(len(points), "interface"))))
         return found

@@ -2,8 +2,8 @@
 
 Convention: a condition is ``residual(u, normal) = 0`` at points of its parts, (n, 1); the normal (n, d) is the outward unit
 one, in time zero. Values are coefficients: numbers or functions of named coordinates; those of Neumann's and Robin's conditions
-may depend on the unknown, under the name ``u``. `on` names parts of the boundary of
-the domain (``domain.parts``); None takes all lateral parts that no other condition of the problem names.
+may depend on the unknown, under the name ``u``. `on` names parts of the boundary of the domain (``domain.parts``); None takes
+all lateral parts that no other condition of the problem names.
 """
 
 from abc import ABC, abstractmethod

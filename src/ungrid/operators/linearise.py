@@ -104,8 +104,8 @@ def residual_values(
     Raises:
         InputError: if the equation gives values of another shape than (n, e).
     """
-    with torch.enable_grad():
-        return _values(equation, GivenDerivatives(points, axes, partial_of, parameters)).detach()
+    with torch.no_grad():
+        return _values(equation, GivenDerivatives(points, axes, partial_of, parameters))
 
 
 def _values(equation: Callable[[LocalDerivatives], Tensor], jet: GivenDerivatives) -> Tensor:

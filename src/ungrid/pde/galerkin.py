@@ -25,10 +25,8 @@ from ungrid.reference.finite_elements import PointJet
 
 SAFE = 4.0  # the penalty, for each unit of the least with which the form stays positive
 NEWTON_STEPS, KEPT = 40, 0.3
-CONVERGED, ROUNDING = (
-    1e-10,
-    1e-7,
-)  # of a step, relative to the solution: enough, and enough where steps do not fall any more
+CONVERGED = 1e-10  # of a step, relative to the solution
+ROUNDING = 1e-7  # the same, where steps do not fall any more
 TINY = 1e-30  # of an imaginary step: derivatives without cancellation
 COEFFICIENTS = ("diffusion", "damping", "reaction", "source")
 
@@ -74,9 +72,7 @@ class Weak:
         for edge, other in zip(space.edges, tests.edges, strict=True):
             trace, test = edge.trace, other.trace
             if isinstance(edge.condition, Dirichlet):
-                u = trace.values @ y[trace.columns]
-                value = self._given(f"the value of {edge.condition.label}", edge.condition.value, trace, u, moment)
-                hold(found, trace, test, y, self._conductivity(edge.material, trace, u, moment), value)
+                hold(found, trace, test, y, *self._known(edge, y, moment))
                 continue
             transfer, inflow = self._exchange(edge, y, moment)
             outflow = transfer * (trace.values @ y[trace.columns]) - inflow
@@ -110,9 +106,9 @@ class Weak:
             test = tests.inside[name]
             found[np.ix_(test.columns, test.columns)] += self._block(name, trace, test, y, moment)
         for edge, other in zip(space.edges, tests.edges, strict=True):
-            trace, test = edge.trace, other.trace
+            test = other.trace
             if isinstance(edge.condition, Dirichlet):
-                add_hold(found, test, self._conductivity(edge.material, trace, trace.values @ y[trace.columns], moment))
+                add_hold(found, test, self._known(edge, y, moment)[0])
             else:
                 add_product(found, test, self._exchange(edge, y, moment)[0])
         for (trace, materials), (test, _) in zip(space.joints, tests.joints, strict=True):
@@ -139,15 +135,11 @@ class Weak:
 
     def gaps(self, y: np.ndarray, moment: Moment | None) -> float:
         """The penalty of the gaps at interfaces, and between the solution and what Dirichlet's conditions give."""
-        total = 0.0
-        for edge in self.space.edges:
-            if isinstance(edge.condition, Dirichlet):
-                u = edge.trace.values @ y[edge.trace.columns]
-                value = self._given(f"the value of {edge.condition.label}", edge.condition.value, edge.trace, u, moment)
-                conductivity = self._conductivity(edge.material, edge.trace, u, moment)
-                total += SAFE * edge.trace.steepest * float(edge.trace.weights @ (conductivity * (u - value) ** 2))
-        for trace, materials in self.space.joints:
-            gap, conductivity = trace.values @ y[trace.columns], self._joint(materials, trace, y, moment)
+        space, total = self.space, 0.0
+        held = [(e.trace, *self._known(e, y, moment)) for e in space.edges if isinstance(e.condition, Dirichlet)]
+        held += [(trace, self._joint(pair, trace, y, moment), np.zeros(1)) for trace, pair in space.joints]
+        for trace, conductivity, value in held:
+            gap = trace.values @ y[trace.columns] - value
             total += SAFE * trace.steepest * float(trace.weights @ (conductivity * gap**2))
         return total
 
@@ -214,17 +206,22 @@ class Weak:
         second = self._conductivity(materials[1], trace, -trace.values[:, split:] @ own[split:], moment)
         return first * second / (first + second)
 
-    def _exchange(self, edge: Edge, y: np.ndarray, moment: Moment | None) -> tuple[np.ndarray, np.ndarray]:
-        """What flows out of a boundary for each unit of u, and what flows in regardless, (n,) each."""
+    def _known(self, edge: Edge, y: np.ndarray, moment: Moment | None) -> tuple[np.ndarray, np.ndarray]:
+        """The conductivity and the value of the condition on an edge, (n,) each."""
         trace, condition = edge.trace, edge.condition
         u = trace.values @ y[trace.columns]
         value = self._given(f"the value of {condition.label}", condition.value, trace, u, moment)
-        conductivity = self._conductivity(edge.material, trace, u, moment)
+        return self._conductivity(edge.material, trace, u, moment), value
+
+    def _exchange(self, edge: Edge, y: np.ndarray, moment: Moment | None) -> tuple[np.ndarray, np.ndarray]:
+        """What flows out of a boundary for each unit of u, and what flows in regardless, (n,) each."""
+        trace, condition = edge.trace, edge.condition
+        conductivity, value = self._known(edge, y, moment)
         if isinstance(condition, Robin):
-            factor = self._given(f"the coefficient of {condition.label}", condition.coefficient, trace, u, moment)
-            return conductivity * factor, conductivity * value
+            u, what = trace.values @ y[trace.columns], f"the coefficient of {condition.label}"
+            return conductivity * self._given(what, condition.coefficient, trace, u, moment), conductivity * value
         assert isinstance(condition, Neumann)
-        return np.zeros(len(u)), conductivity * value
+        return np.zeros(len(value)), conductivity * value
 
     def _nonlinear(
         self, name: str, trace: Trace, value: np.ndarray, slopes: np.ndarray, moment: Moment | None

@@ -6,13 +6,12 @@ combination of features, the weak form would take for a part of the equation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import scipy.linalg
 import torch
-from scipy.linalg import lapack
 
 from ungrid.domains import BoundaryRule, Composite, Region, SpaceTime
 from ungrid.equations import Condition, Initial, Problem
@@ -97,9 +96,8 @@ class Space:
         """An unfitted field over the region of every material; a larger one gets more features."""
         sizes = {name: region.measure**0.5 for name, region in self.materials.items()}
         counts = {name: max(LEAST, round(self.features.count * s / sum(sizes.values()))) for name, s in sizes.items()}
-        chosen = {name: Features(count, self.features.scale, self.features.shape) for name, count in counts.items()}
         return {
-            name: material_field(self.problem, region, chosen[name], seed=self.seed + k)
+            name: material_field(self.problem, region, replace(self.features, count=counts[name]), seed=self.seed + k)
             for k, (name, region) in enumerate(self.materials.items())
         }
 
@@ -215,11 +213,11 @@ def orthonormal(values: np.ndarray, slopes: np.ndarray, weights: np.ndarray, siz
     root = np.sqrt(weights)[:, None]
     rows = np.concatenate([root * values / size, *(root * slope for slope in slopes)])
     lengths = np.linalg.norm(rows, axis=0)
-    factors, pivots, _, _, _ = lapack.dgeqp3(np.asfortranarray(rows / lengths), overwrite_a=True)
+    factors, pivots = scipy.linalg.qr(rows / lengths, mode="r", pivoting=True)
     diagonal = np.abs(np.diag(factors))
     rank = int((diagonal > SMALL * diagonal[0]).sum())
     found = np.zeros((len(lengths), rank))
-    found[pivots[:rank] - 1] = scipy.linalg.solve_triangular(np.triu(factors[:rank, :rank]), np.eye(rank))
+    found[pivots[:rank]] = scipy.linalg.solve_triangular(factors[:rank, :rank], np.eye(rank))
     return found / lengths[:, None]
 
 

@@ -114,8 +114,9 @@ class Rows:
     def _linearised(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> Linearisation:
         operator = self.term.operator
         assert isinstance(operator, JetOperator)
-        partial_of = lambda partial: self.partials[partial] @ weights  # noqa: E731
-        return linearise(operator.equation, self.points, axes, partial_of, parameters)
+        return linearise(
+            operator.equation, self.points, axes, lambda partial: self.partials[partial] @ weights, parameters
+        )
 
     def system_of(self, axes: tuple[str, ...], weights: Tensor, parameters: Mapping[str, Tensor]) -> "System":
         """The rows of the system, and the residual, at some weights."""
