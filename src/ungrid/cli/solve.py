@@ -179,6 +179,8 @@ def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]
     field = over(result.field)
     low, high = float(np.nanmin(field)), float(np.nanmax(field))
     across = f"{posed.axes[0]} to the right, {posed.axes[1]} upwards"
+    if posed.domain.dim == 3:
+        across += f", at {posed.axes[2]} = {readable(float(posed.domain.high[2]))}"
     shown = {f"the field, {readable(low)} to {readable(high)}; {across}": in_colours(field, low, high)}
     for name, function in others.items():
         values = over(function)
