@@ -105,7 +105,7 @@ def residual_values(
         InputError: if the equation gives values of another shape than (n, e).
     """
     with torch.no_grad():
-        return _values(equation, GivenDerivatives(points, axes, partial_of, parameters))
+        return _values(equation, GivenDerivatives(points, axes, partial_of, parameters)).detach()
 
 
 def _values(equation: Callable[[LocalDerivatives], Tensor], jet: GivenDerivatives) -> Tensor:
