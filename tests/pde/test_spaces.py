@@ -93,18 +93,18 @@ def test_only_holes_have_multipoles():
 
 
 def test_singular_functions_jump_outside_of_the_region_only():
-    """A trough: the ray opposite to the middle of a corner at its bottom would cross the wall on the other side."""
-    trough = pde.Polygon([(0, 0), (6, 0), (6, 9), (5, 9), (5, 1), (1, 1), (1, 9), (0, 9)])
-    corner = next(c for c in trough.corners if np.allclose(c.vertex, (1, 1)))
+    """A dip: the ray opposite to the middle of a corner at its bottom would cross the wall on the other side."""
+    dip = pde.Polygon([(0, 0), (6, 0), (6, 9), (5, 9), (5, 1), (1, 1), (1, 9), (0, 9)])
+    corner = next(c for c in dip.corners if np.allclose(c.vertex, (1, 1)))
     first, reach = np.arctan2(*corner.directions[0][::-1]), np.linspace(1e-3, 9, 5000)[:, None]
 
     def enters(angle):
         ray = np.array([np.cos(first + angle), np.sin(first + angle)])
-        return (trough.side(corner.vertex + reach * ray) >= 0).any()
+        return (dip.side(corner.vertex + reach * ray) >= 0).any()
 
     assert enters(corner.angle / 2 + np.pi)
-    assert not enters(free_cut(trough, corner, first))
-    made = corner_functions(pde.Problem(trough, pde.Poisson(1.0), [pde.Dirichlet(0.0)]))
+    assert not enters(free_cut(dip, corner, first))
+    made = corner_functions(pde.Problem(dip, pde.Poisson(1.0), [pde.Dirichlet(0.0)]))
     cuts = [f.cut for f in made if np.isclose(f.angle, 1.5 * np.pi)]
     assert len(cuts) == 2
     assert not any(np.isclose(cut, 1.75 * np.pi) for cut in cuts)
