@@ -39,7 +39,7 @@ from ungrid.encodings import (
     Ridges,
     SplineGrid,
 )
-from ungrid.fields import Field, NeuralField, PatchField, SlabField, SplineField, SteppedField
+from ungrid.fields import BrickField, Field, NeuralField, PatchField, SlabField, SplineField, SteppedField
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
@@ -57,6 +57,7 @@ def _box(axes: tuple[Axis, ...]) -> Box:
 CLASSES: dict[str, Callable[..., Any]] = {
     "Arc": Arc,
     "Axis": Axis,
+    "BrickField": BrickField,
     "Box": _box,
     "Constrained": Constrained,
     "CornerFunctions": CornerFunctions,

@@ -1,0 +1,290 @@
+"""Posed photographs: Blender's and instant-ngp's and nerfstudio's transforms, LLFF, Middlebury.
+
+Convention: cameras as in `ungrid.sampling.cameras`, in the world of the file that was read. Pictures are read when they are asked
+for, as bytes; straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs are
+not views, because only files that the scene's description names are read.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ungrid._base.errors import InputError
+from ungrid.io.files import decoding, existing_file
+from ungrid.sampling import Camera
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+SMALLER = ("images_8", "images_4", "images_2", "images")
+EVERY = 8  # of the views of a scene without a split of its own: held out (Mildenhall et al. 2019, LLFF)
+
+
+@dataclass(frozen=True)
+class View:
+    """One photograph.
+
+    Attributes:
+        name: as the scene names it.
+        path: of the picture.
+        camera: with the picture's size.
+        mask: path of a picture that is black where the photograph does not count.
+    """
+
+    name: str
+    path: Path
+    camera: Camera
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Photographs with their cameras.
+
+    Attributes:
+        views: to fit.
+        held_out: to measure on.
+        background: red, green and blue behind transparent pixels.
+        forward_facing: whether the cameras look one way, at a scene that may reach to infinity.
+        depths: the nearest and the farthest depth, where the scene says them.
+        points: (m, 3) of the surface, where the scene has them.
+        notes: what was left out, and why.
+    """
+
+    views: tuple[View, ...]
+    held_out: tuple[View, ...]
+    background: tuple[float, float, float]
+    forward_facing: bool = False
+    depths: tuple[float, float] | None = None
+    points: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_scene(path: str | os.PathLike[str], *, background: float = 1.0, holdout: int = EVERY) -> Scene:
+    """Read a scene.
+
+    Args:
+        path: a folder, or the ``.json`` in it.
+        background: grey level from 0 (black) to 1 (white) behind transparent pixels.
+        holdout: every so many-th view is held out where the scene has no split of its own; 0 for none.
+
+    Raises:
+        InputError: if there is no scene, a picture is missing or of another size than its camera, fewer than two views are
+            left, or a pose or lens is impossible.
+    """
+    given = Path(path)
+    if not given.exists():
+        raise InputError(f"{given} does not exist", "a folder with photographs and their cameras", "check the path")
+    folder = given if given.is_dir() else given.parent
+    readers: tuple[tuple[str, Callable[[Path], Scene]], ...] = (
+        ("transforms_train.json", _blender),
+        ("transforms.json", _transforms),
+        ("poses_bounds.npy", _llff),
+        ("*_par.txt", _middlebury),
+    )
+    for pattern, reader in readers:
+        found = [given] if given.is_file() and given.match(pattern) else sorted(folder.glob(pattern))
+        if found and (given.is_dir() or given in found):
+            return _finished(reader(found[0]), (background,) * 3, holdout)
+    if given.suffix == ".json":
+        return _finished(_transforms(given), (background,) * 3, holdout)
+    raise InputError(
+        f"{given} without cameras",
+        ", ".join(pattern for pattern, _ in readers),
+        "photographs alone need their poses: run COLMAP or `ns-process-data` first",
+    )
+
+
+def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph as bytes (h, w, 3), composited on the background, and where it counts (h, w).
+
+    Raises:
+        InputError: if the file is missing or damaged, or the picture has not the camera's size.
+    """
+    colors = _read(view.path)
+    expected = (view.camera.height, view.camera.width)
+    if colors.shape[:2] != expected:
+        raise InputError(
+            f"{view.path.name} has {colors.shape[1]} x {colors.shape[0]} pixels",
+            f"{expected[1]} x {expected[0]}, as its camera has",
+        )
+    if colors.shape[2] == 4:
+        alpha = colors[..., 3:].astype(np.float32) / 255
+        behind = 255 * np.array(background, np.float32)
+        colors = np.round(colors[..., :3] * alpha + behind * (1 - alpha)).astype(np.uint8)
+    counts = np.ones(expected, bool) if view.mask is None else _read(view.mask)[..., 0] > 127
+    if counts.shape != expected:
+        raise InputError(f"the mask {view.mask}", f"{expected[1]} x {expected[0]} pixels, as its photograph")
+    return colors, counts
+
+
+def _read(path: Path) -> np.ndarray:
+    """Bytes (h, w, 3), or (h, w, 4) with straight alpha."""
+    file = existing_file(path)
+    with decoding(file, "a photograph"), Image.open(file) as image:
+        turned = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        return np.asarray(turned)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with decoding(existing_file(path), "a photograph"), Image.open(path) as image:
+        return image.size
+
+
+def _finished(scene: Scene, background: tuple[float, float, float], holdout: int) -> Scene:
+    """The scene with a split, checked."""
+    views, held_out = scene.views, scene.held_out
+    if not held_out and holdout > 0:
+        held_out = views[::holdout]
+        views = tuple(view for k, view in enumerate(views) if k % holdout)
+    if len(views) < 2:
+        raise InputError(
+            f"{len(views)} photographs to fit{_listed(scene.notes)}", "two at least", "or --holdout 0 to fit all of them"
+        )
+    return replace(scene, views=views, held_out=held_out, background=background)
+
+
+def _listed(notes: tuple[str, ...]) -> str:
+    return "".join(f"; {note}" for note in notes[:5])
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with decoding(existing_file(path), "a scene"):
+        content = json.loads(path.read_text())
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
+        raise InputError(f"{path.name} without a list of frames", "the poses of a scene")
+    return content
+
+
+def _blender(path: Path) -> Scene:
+    """Mildenhall et al. 2020: `transforms_train.json`, and `transforms_test.json` to measure on."""
+    train = _frames(path)
+    test = path.with_name(path.name.replace("train", "test"))
+    held_out = _frames(test) if test.exists() else ((), ())
+    return Scene(train[0], held_out[0], (1.0, 1.0, 1.0), notes=train[1] + held_out[1])
+
+
+def _transforms(path: Path) -> Scene:
+    """instant-ngp's and nerfstudio's `transforms.json`."""
+    content = _json(path)
+    views, notes = _frames(path)
+    named = set(map(str, content.get("test_filenames", ())))
+    held_out = tuple(view for view in views if view.name in named)
+    return Scene(tuple(v for v in views if v.name not in named), held_out, (1.0, 1.0, 1.0), notes=notes)
+
+
+def _frames(path: Path) -> tuple[tuple[View, ...], tuple[str, ...]]:
+    """The views of a `transforms` file, and notes on those without a picture."""
+    content = _json(path)
+    views, missing = [], []
+    for number, frame in enumerate(content["frames"]):
+        name = str(frame.get("file_path", ""))
+        file = _picture_file(path.parent, name)
+        if file is None:
+            missing.append(name)
+            continue
+        pose = np.asarray(frame.get("transform_matrix"), dtype=float)
+        if pose.shape != (4, 4):
+            raise InputError(f"frame {number} of {path.name} has a pose of shape {pose.shape}", "4 x 4")
+        mask = frame.get("mask_path")
+        with_lens = {**content, **frame}
+        views.append(
+            View(name, file, _lens(with_lens, pose, file, path.name), None if mask is None else path.parent / mask)
+        )
+    if not views:
+        raise InputError(
+            f"none of the {len(missing)} pictures of {path.name} exists, {missing[0] if missing else 'none is named'} first",
+            "pictures beside it",
+        )
+    notes = (f"{len(missing)} pictures that {path.name} names do not exist: {', '.join(missing)}",) if missing else ()
+    return tuple(views), notes
+
+
+def _picture_file(folder: Path, name: str) -> Path | None:
+    """The picture of a frame, whose name may lack its suffix."""
+    plain = folder / name
+    if plain.suffix.lower() in PICTURES and plain.is_file():
+        return plain
+    return next((file for end in PICTURES if (file := plain.with_name(plain.name + end)).is_file()), None)
+
+
+def _lens(given: dict[str, Any], pose: np.ndarray, file: Path, source: str) -> Camera:
+    """The camera of a frame; its focal length comes in pixels, or as the angle of view."""
+    model = given.get("camera_model", "OPENCV")
+    if model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE") or given.get("is_fisheye"):
+        raise InputError(f"the camera model {model} in {source}", "a perspective camera", "undistort the pictures first")
+    width, height = _size(file)
+    angle = given.get("camera_angle_x")
+    if "fl_x" not in given and angle is None:
+        raise InputError(f"{source} without a focal length", "fl_x in pixels, or camera_angle_x in radians")
+    shrink = width / given["w"] if given.get("w") else 1.0
+    fx = given["fl_x"] * shrink if "fl_x" in given else 0.5 * width / math.tan(0.5 * angle) if angle else 0.0
+    fy = given["fl_y"] * shrink if "fl_y" in given else fx
+    cx, cy = (given[key] * shrink if key in given else size / 2 for key, size in (("cx", width), ("cy", height)))
+    k1, k2, p1, p2, k3 = (float(given.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2", "k3"))
+    return Camera(tuple(pose.ravel().tolist()), width, height, fx, fy, cx, cy, (k1, k2, p1, p2, k3))
+
+
+def _llff(path: Path) -> Scene:
+    """Mildenhall et al. 2019: rows of 17 numbers, a 3 x 5 matrix [R | t | (H, W, f)] with columns down, right, back, and two depths."""
+    with decoding(existing_file(path), "poses"):
+        rows = np.load(path, allow_pickle=False)
+    if rows.ndim != 2 or rows.shape[1] != 17:
+        raise InputError(f"{path.name} of shape {rows.shape}", "17 numbers for each photograph")
+    if not np.isfinite(rows).all():
+        raise InputError(f"{path.name} with NaN or infinite numbers", "finite poses")
+    folder = next((path.parent / name for name in SMALLER if (path.parent / name).is_dir()), path.parent)
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+    if len(files) != len(rows):
+        raise InputError(
+            f"{len(files)} pictures in {folder.name}, {len(rows)} poses",
+            "one pose for each picture, in the order of the sorted names",
+            "a missing or extra picture would shift every pose",
+        )
+    views = []
+    for file, row in zip(files, rows, strict=True):
+        down, right, back, position, (tall, wide, focal) = row[:15].reshape(3, 5).T
+        pose = np.eye(4)
+        pose[:3] = np.stack([right, -down, back, position], axis=1)
+        width, height = _size(file)
+        if abs(wide / tall * height / width - 1) > 0.02:
+            raise InputError(f"{file.name} has {width} x {height} pixels", f"the aspect of {wide:.0f} x {tall:.0f}")
+        f = focal * width / wide
+        views.append(
+            View(file.name, file, Camera(tuple(pose.ravel().tolist()), width, height, f, f, width / 2, height / 2))
+        )
+    depths = (float(rows[:, 15].min()), float(rows[:, 16].max()))
+    return Scene(tuple(views), (), (1.0, 1.0, 1.0), _look_one_way(views), depths)
+
+
+def _look_one_way(views: list[View]) -> bool:
+    """Whether all optical axes are within 45 degrees of their mean."""
+    axes = np.stack([view.camera.forward for view in views])
+    mean = axes.mean(axis=0)
+    return bool((axes @ mean > math.cos(math.pi / 4) * np.linalg.norm(mean)).all())
+
+
+def _middlebury(path: Path) -> Scene:
+    """Seitz et al. 2006: a count, then a line for each picture: name, K (9), R (9), t (3), world to camera, OpenCV axes."""
+    with decoding(existing_file(path), "cameras"):
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        rows = [(line[0], np.array(line[1:], dtype=float)) for line in lines[1:]]
+    views = []
+    for name, numbers in rows:
+        if numbers.shape != (21,) or not np.isfinite(numbers).all():
+            raise InputError(f"{path.name}: the line of {name}", "K (9), R (9) and t (3), finite numbers")
+        lens, turn, shift = numbers[:9].reshape(3, 3), numbers[9:18].reshape(3, 3), numbers[18:]
+        pose = np.eye(4)
+        pose[:3, :3] = turn.T @ np.diag([1.0, -1.0, -1.0])
+        pose[:3, 3] = -turn.T @ shift
+        width, height = _size(path.parent / name)
+        # The origin of the pixels is the centre of the first one.
+        center = (lens[0, 2] + 0.5, lens[1, 2] + 0.5)
+        camera = Camera(tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], *center)
+        views.append(View(name, path.parent / name, camera))
+    return Scene(tuple(views), (), (0.0, 0.0, 0.0))

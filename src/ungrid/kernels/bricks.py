@@ -1,0 +1,502 @@
+"""Radiance in sparse bricks of nodes: marching, compositing, shading and all their gradients, fused, on a CPU.
+
+Conventions
+    Coordinates are those of the lattice: nodes at the integers, axis a from 0 to ``4 * B_a - 1``; a brick holds 4^3 nodes in
+    row-major order, and a node `WIDTH` numbers: the raw density, red, green, blue, and features.
+    The optical depth of a step is ``scale * softplus(raw)``; a sample's share of its ray is ``w = T (1 - exp(-depth))`` with
+    the transmittance T before it. Samples with a share below `least` count as transparent, for values and gradients alike.
+    A ray adds up the colours and features of its samples by their shares. Its colour is the sum of colours, plus T times
+    the background, plus (1 - T) times what the decoder makes of the sums and the viewing direction (deferred shading:
+    Hedman et al. 2021, *Baking neural radiance fields*, section 4; Reiser et al. 2023, *MERF*).
+    Brick 0 stands for every brick that is not kept: transparent, and never changed.
+
+A sample first looks whether its brick, and then whether its cell, can reach `least` at all: `far` and `mask` say so exactly,
+because an interpolated value is at most that of the largest corner.
+
+Threads own fixed contiguous parts of the rays and private gradients, so equal inputs and thread counts give equal bits.
+
+Sources: Fridovich-Keil et al. 2022, *Plenoxels* (optimised voxels, total variation); Sun et al. 2022, *Direct voxel grid
+optimization* (activation after interpolation); Max 1995, *Optical models for direct volume rendering* (compositing).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+WIDTH = 8  # numbers of a node
+SUMS = WIDTH - 1  # that a ray adds up: three colours and the features
+HARMONICS = 16
+TILE = 64  # rays shaded together
+LONGEST = 1024  # samples of a ray
+RAW_LIMIT = np.float32(20)  # a larger raw density counts as this: opaque within a step
+
+F = np.float32
+U = np.uint32
+L = np.uint64
+
+
+class Bricks(NamedTuple):
+    """A lattice as the kernels read it."""
+
+    index: np.ndarray  # (Bx, By, Bz) uint32: the number of each brick
+    far: np.ndarray  # (Bx, By, Bz) uint8: chessboard distance to the next brick that can be seen, 0 there
+    mask: np.ndarray  # (bricks,) uint64: the cells that can be seen
+    cells: np.ndarray  # (bricks * 128,): raw densities of a brick's nodes and of the first ones behind them, 5^3
+    nodes: np.ndarray  # (bricks * 64, WIDTH)
+
+
+class March(NamedTuple):
+    """How a ray is sampled."""
+
+    step: np.float32  # in lattice units
+    scale: np.float32
+    floor: np.float32  # the raw density at which a step reaches `least`
+    least: np.float32
+    stop: np.float32  # transmittance at which a ray ends
+
+
+class Decoder(NamedTuple):
+    """A network of two hidden layers without biases, inputs first."""
+
+    first: np.ndarray
+    second: np.ndarray
+    last: np.ndarray
+
+
+@njit(cache=True, fastmath=True, inline="always")
+def fast_exp(x):
+    """exp(x) for -87 < x < 80, with a relative error of 2e-6; a library's would be a third of a march."""
+    y = x * F(1.4426950408889634)
+    n = np.floor(y + F(0.5))
+    f = (y - n) * F(0.6931471805599453)
+    p = F(1) + f * (F(1) + f * (F(0.5) + f * (F(0.166666667) + f * (F(0.0416666) + f * F(0.00833)))))
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(cache=True, fastmath=True)
+def spherical_harmonics(x, y, z, out):
+    """The real spherical harmonics of degree 0 to 3 at the unit vector (x, y, z), into `out` (16,)."""
+    xx, yy, zz = x * x, y * y, z * z
+    out[0] = F(0.28209479177387814)
+    out[1] = F(0.4886025119029199) * y
+    out[2] = F(0.4886025119029199) * z
+    out[3] = F(0.4886025119029199) * x
+    out[4] = F(1.0925484305920792) * x * y
+    out[5] = F(1.0925484305920792) * y * z
+    out[6] = F(0.31539156525252005) * (F(2) * zz - xx - yy)
+    out[7] = F(1.0925484305920792) * x * z
+    out[8] = F(0.5462742152960396) * (xx - yy)
+    out[9] = F(0.5900435899266435) * y * (F(3) * xx - yy)
+    out[10] = F(2.890611442640554) * x * y * z
+    out[11] = F(0.4570457994644658) * y * (F(4) * zz - xx - yy)
+    out[12] = F(0.3731763325901154) * z * (F(2) * zz - F(3) * xx - F(3) * yy)
+    out[13] = F(0.4570457994644658) * x * (F(4) * zz - xx - yy)
+    out[14] = F(1.445305721320277) * z * (xx - yy)
+    out[15] = F(0.5900435899266435) * x * (xx - F(3) * yy)
+
+
+@njit(cache=True, fastmath=True, inline="always")
+def corners(x, y, z, index, places, weights):
+    """The eight nodes around a point, as rows of the node table, and their trilinear weights."""
+    i, j, k = U(x), U(y), U(z)
+    fx, fy, fz = x - F(i), y - F(j), z - F(k)
+    li, lj, lk = i & U(3), j & U(3), k & U(3)
+    if li < 3 and lj < 3 and lk < 3:
+        b = U(index[i >> U(2), j >> U(2), k >> U(2)] * U(64) + (li << U(4)) + (lj << U(2)) + lk)
+        places[0], places[1], places[2], places[3] = b, b + U(1), b + U(4), b + U(5)
+        places[4], places[5], places[6], places[7] = b + U(16), b + U(17), b + U(20), b + U(21)
+    else:
+        n = 0
+        for a in range(2):
+            ii = U(i + U(a))
+            for b in range(2):
+                jj = U(j + U(b))
+                for c in range(2):
+                    kk = U(k + U(c))
+                    brick = index[ii >> U(2), jj >> U(2), kk >> U(2)]
+                    places[n] = brick * U(64) + ((ii & U(3)) << U(4)) + ((jj & U(3)) << U(2)) + (kk & U(3))
+                    n += 1
+    gx, gy, gz = F(1) - fx, F(1) - fy, F(1) - fz
+    weights[0], weights[1], weights[2], weights[3] = gx * gy * gz, gx * gy * fz, gx * fy * gz, gx * fy * fz
+    weights[4], weights[5], weights[6], weights[7] = fx * gy * gz, fx * gy * fz, fx * fy * gz, fx * fy * fz
+
+
+@njit(cache=True, fastmath=True)
+def inside(origin, direction, blocks):
+    """The stretch of the ray, t >= 0, within the lattice; empty where it ends before it begins."""
+    begin, end = F(0), F(1e30)
+    for a in range(3):
+        top = F(4 * blocks[a]) - F(1.001)
+        if abs(direction[a]) < F(1e-12):
+            if origin[a] < 0 or origin[a] > top:
+                return F(1), F(0)
+        else:
+            u, v = -origin[a] / direction[a], (top - origin[a]) / direction[a]
+            begin, end = max(begin, min(u, v)), min(end, max(u, v))
+    return begin, end
+
+
+@njit(cache=True, fastmath=True)
+def march(origin, direction, begin, end, dt, jitter, bricks, how, base, samples):
+    """The samples of a ray that count, from place `base` of the buffers on.
+
+    Returns where they end, and the transmittance left.
+    """
+    index, far, mask, cells, _ = bricks
+    places, weights, _, shares, left_over, slopes, times = samples
+    n, transmittance = base, F(1)
+    k, last = 0, int((end - begin) / dt)
+    rx = F(1) / direction[0] if direction[0] != 0 else F(1e30)
+    ry = F(1) / direction[1] if direction[1] != 0 else F(1e30)
+    rz = F(1) / direction[2] if direction[2] != 0 else F(1e30)
+    per_step = F(1) / dt
+    while k < last:
+        t = begin + (F(k) + jitter) * dt
+        x, y, z = origin[0] + t * direction[0], origin[1] + t * direction[1], origin[2] + t * direction[2]
+        i, j, l = U(x), U(y), U(z)
+        bi, bj, bl = i >> U(2), j >> U(2), l >> U(2)
+        away = far[bi, bj, bl]
+        if away > 0:  # to where the ray leaves the cube of bricks that cannot be seen
+            ahead, behind = F(4) * F(away), F(4) * (F(1) - F(away))
+            ex = F(4) * F(bi) + (ahead if direction[0] > 0 else behind)
+            ey = F(4) * F(bj) + (ahead if direction[1] > 0 else behind)
+            ez = F(4) * F(bl) + (ahead if direction[2] > 0 else behind)
+            leave = min(min(abs((ex - x) * rx), abs((ey - y) * ry)), abs((ez - z) * rz))
+            k += int(min(leave * per_step, F(1e6))) + 1
+            continue
+        k += 1
+        brick = index[bi, bj, bl]
+        li, lj, ll = i & U(3), j & U(3), l & U(3)
+        if (mask[brick] >> L((li << U(4)) + (lj << U(2)) + ll)) & L(1) == 0:
+            continue
+        fx, fy, fz = x - F(i), y - F(j), z - F(l)
+        v = brick * U(128) + li * U(25) + lj * U(5) + ll
+        c00 = cells[v] + fz * (cells[v + U(1)] - cells[v])
+        c01 = cells[v + U(5)] + fz * (cells[v + U(6)] - cells[v + U(5)])
+        c10 = cells[v + U(25)] + fz * (cells[v + U(26)] - cells[v + U(25)])
+        c11 = cells[v + U(30)] + fz * (cells[v + U(31)] - cells[v + U(30)])
+        c0, c1 = c00 + fy * (c01 - c00), c10 + fy * (c11 - c10)
+        raw = c0 + fx * (c1 - c0)
+        if raw <= how.floor:
+            continue
+        e = fast_exp(min(raw, RAW_LIMIT))
+        passed = fast_exp(max(-how.scale * F(math.log(F(1) + e)), F(-80)))
+        share = transmittance * (F(1) - passed)
+        if share <= how.least:
+            continue
+        corners(x, y, z, index, places[n], weights[n])
+        transmittance *= passed
+        shares[n], left_over[n], times[n] = share, transmittance, t
+        slopes[n] = how.scale * e / (F(1) + e)  # of the optical depth
+        n += 1
+        if n - base == LONGEST or transmittance < how.stop:
+            break
+    return n, transmittance
+
+
+@njit(cache=True)
+def buffers():
+    """Room for the samples of a tile: rows of nodes, weights, values, share, transmittance behind, slope, time."""
+    room = TILE * LONGEST
+    return (
+        np.empty((room + 1, 8), np.uint32), np.empty((room + 1, 8), np.float32), np.empty((room, SUMS), np.float32),
+        np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def tables(width):
+    """Room for the rays of a tile: first samples, transmittance left, decoder's inputs, hidden layers, and output."""
+    return (
+        np.zeros(TILE + 1, np.int64), np.ones(TILE, np.float32), np.zeros((TILE, SUMS + HARMONICS), np.float32),
+        np.empty((TILE, width), np.float32), np.empty((TILE, width), np.float32), np.empty((TILE, 3), np.float32),
+    )  # fmt: skip
+
+
+@njit(cache=True, fastmath=True)
+def gather(begin, end, nodes, samples, sums):
+    """Add the values of a ray's samples, by their shares, to `sums` (SUMS,)."""
+    places, weights, values, shares, _, _, _ = samples
+    for f in range(SUMS):
+        sums[f] = F(0)
+    for s in range(begin, end):
+        for f in range(SUMS):
+            values[s, f] = F(0)
+        for c in range(8):
+            place, weight = places[s, c], weights[s, c]
+            for f in range(SUMS):
+                values[s, f] += weight * nodes[place, 1 + f]
+        for f in range(SUMS):
+            sums[f] += shares[s] * values[s, f]
+
+
+@njit(cache=True, fastmath=True)
+def shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, samples, rays):
+    """March and gather the rays `begin` to `end`, and decode them."""
+    first, left, inputs, one, two, added = rays
+    n = 0
+    for r in range(begin, end):
+        i = r - begin
+        t0, t1 = inside(origins[r], directions[r], bricks.index.shape)
+        first[i], left[i] = n, F(1)
+        if t1 > t0:
+            d = directions[r]
+            dt = how.step / F(math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
+            n, left[i] = march(origins[r], d, t0, t1, dt, jitter[r], bricks, how, n, samples)
+        gather(first[i], n, bricks.nodes, samples, inputs[i, :SUMS])
+        spherical_harmonics(views[r, 0], views[r, 1], views[r, 2], inputs[i, SUMS:])
+    count = end - begin
+    first[count] = n
+    if n > 0:
+        np.dot(inputs[:count], decoder.first, one[:count])
+        relu(one[:count])
+        np.dot(one[:count], decoder.second, two[:count])
+        relu(two[:count])
+        np.dot(two[:count], decoder.last, added[:count])
+    else:
+        added[:count] = F(0)
+
+
+@njit(cache=True, fastmath=True)
+def relu(z):
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            z[i, j] = max(z[i, j], F(0))
+
+
+@njit(cache=True, fastmath=True)
+def relu_backward(z, grad):
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            if z[i, j] <= 0:
+                grad[i, j] = F(0)
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def render(origins, directions, views, background, bricks, how, decoder, color, opacity, middle):
+    """Colours (R, 3), opacities (R,), and places weighted by shares, ``sum w x`` (R, 3), of rays.
+
+    Args:
+        origins, directions: (R, 3) in lattice units; the ray begins at its origin.
+        views: (R, 3), unit vectors, for the decoder.
+        background: (3,).
+    """
+    total = origins.shape[0]
+    centred = np.full(total, F(0.5))
+    tiles = (total + TILE - 1) // TILE
+    for tile in prange(tiles):
+        samples, rays = buffers(), tables(decoder.first.shape[1])
+        first, left, inputs, _, _, added = rays
+        begin, end = tile * TILE, min(total, (tile + 1) * TILE)
+        shade(begin, end, origins, directions, views, centred, bricks, how, decoder, samples, rays)
+        for r in range(begin, end):
+            i = r - begin
+            opacity[r] = F(1) - left[i]
+            for a in range(3):
+                color[r, a] = inputs[i, a] + left[i] * background[a] + opacity[r] * added[i, a]
+                middle[r, a] = F(0)
+            for s in range(first[i], first[i + 1]):
+                for a in range(3):
+                    middle[r, a] += samples[3][s] * (origins[r, a] + samples[6][s] * directions[r, a])
+
+
+@njit(cache=True, fastmath=True)
+def ray_backward(i, grad_sums, grad_left, rays, samples, nodes, grad, touched, seen):
+    """Add the gradients of one ray by the numbers of its nodes, from its last sample to its first."""
+    first, left = rays[0], rays[1]
+    places, weights, values, shares, behind, slopes, _ = samples
+    after = left[i] * grad_left[i]  # what lies behind the sample, times the loss's gradient
+    for m in range(first[i + 1] - first[i]):
+        s = first[i + 1] - 1 - m
+        value = F(0)
+        for f in range(SUMS):
+            value += values[s, f] * grad_sums[i, f]
+        slope = (behind[s] * value - after) * slopes[s]
+        after += shares[s] * value
+        for c in range(8):
+            place, weight = places[s, c], weights[s, c]
+            grad[place, 0] += weight * slope
+            weight *= shares[s]
+            for f in range(SUMS):
+                grad[place, 1 + f] += weight * grad_sums[i, f]
+        for c in range(8):
+            brick = places[s, c] >> U(6)
+            touched[brick] = 1
+        brick = places[s, 0] >> U(6)
+        seen[brick] = max(seen[brick], shares[s])
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def square_error(
+    origins, directions, views, jitter, target, background, bricks, how, decoder, grads, grad_decoder, touched, seen
+):
+    """Sums of the squared errors of the rays' colours, one for each thread; half of its gradients is added to the last four.
+
+    Args:
+        origins, directions, views: as `render`.
+        jitter: (R,) in [0, 1): where in its steps a ray is sampled.
+        target, background: (R, 3).
+        grads: (threads, nodes, WIDTH), that of the loss by the nodes; zero where not `touched`.
+        grad_decoder: three arrays (threads, ...).
+        touched: (threads, bricks) uint8.
+        seen: (threads, bricks), the largest share of a sample.
+    """
+    total, threads = origins.shape[0], grads.shape[0]
+    losses, kept = np.zeros(threads), np.zeros(threads)
+    for w in prange(threads):
+        samples, rays = buffers(), tables(decoder.first.shape[1])
+        first, left, inputs, one, two, added = rays
+        error, grad_left = np.empty((TILE, 3), np.float32), np.empty(TILE, np.float32)
+        grad_added = np.empty((TILE, 3), np.float32)
+        start, stop = total * w // threads, total * (w + 1) // threads
+        for begin in range(start, stop, TILE):
+            end = min(begin + TILE, stop)
+            n = end - begin
+            shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, samples, rays)
+            kept[w] += first[n]
+            for i in range(n):
+                grad_left[i] = F(0)
+                for a in range(3):
+                    behind = background[begin + i, a] - added[i, a]
+                    e = inputs[i, a] + added[i, a] + left[i] * behind - target[begin + i, a]
+                    error[i, a] = e
+                    losses[w] += e * e
+                    grad_left[i] += e * behind
+                    grad_added[i, a] = (F(1) - left[i]) * e
+            if first[n] == 0:
+                continue
+            grad_decoder[2][w] += np.dot(two[:n].T, grad_added[:n])
+            grad_two = np.dot(grad_added[:n], decoder.last.T)
+            relu_backward(two[:n], grad_two)
+            grad_decoder[1][w] += np.dot(one[:n].T, grad_two)
+            grad_one = np.dot(grad_two, decoder.second.T)
+            relu_backward(one[:n], grad_one)
+            grad_decoder[0][w] += np.dot(inputs[:n].T, grad_one)
+            grad_sums = np.dot(grad_one, decoder.first[:SUMS].T)
+            for i in range(n):
+                for a in range(3):
+                    grad_sums[i, a] += error[i, a]
+                ray_backward(i, grad_sums, grad_left, rays, samples, bricks.nodes, grads[w], touched[w], seen[w])
+    return losses, kept
+
+
+@njit(cache=True)
+def is_touched(touched, brick):
+    for w in range(touched.shape[0]):
+        if touched[w, brick]:
+            return True
+    return False
+
+
+@njit(cache=True)
+def has_gradient(grads, node):
+    """Whether a sample touched the node: then its density has a gradient."""
+    for w in range(grads.shape[0]):
+        if grads[w, node, 0] != 0:
+            return True
+    return False
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def add_smoothness(index, bricks, nodes, grads, touched, weight):
+    """Add the gradients of ``weight / 2`` times the squared differences of neighbours' colours and features.
+
+    Only to nodes that the data touch, so that what nobody sees costs nothing. Source: Fridovich-Keil et al. 2022, section 3.3,
+    without the root.
+
+    Args:
+        bricks: (bricks, 3), the place of each.
+    """
+    for b in prange(1, bricks.shape[0]):
+        if not is_touched(touched, b):
+            continue
+        around = np.zeros((3, 2), np.int64)
+        for a in range(3):
+            for side in range(2):
+                i, j, k = bricks[b, 0], bricks[b, 1], bricks[b, 2]
+                shift = 2 * side - 1
+                i, j, k = i + (shift if a == 0 else 0), j + (shift if a == 1 else 0), k + (shift if a == 2 else 0)
+                if 0 <= i < index.shape[0] and 0 <= j < index.shape[1] and 0 <= k < index.shape[2]:
+                    around[a, side] = index[i, j, k]
+        for u in range(64):
+            q = b * 64 + u
+            if not has_gradient(grads, q):
+                continue
+            for a in range(3):
+                stride = 16 >> (2 * a)
+                c = (u // stride) & 3
+                for side in range(2):
+                    if side == 0:
+                        p = q - stride if c > 0 else around[a, 0] * 64 + u + 3 * stride
+                    else:
+                        p = q + stride if c < 3 else around[a, 1] * 64 + u - 3 * stride
+                    if p < 64:
+                        continue
+                    for f in range(1, WIDTH):
+                        grads[0, q, f] += weight * (nodes[q, f] - nodes[p, f])
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def adam(nodes, grads, touched, mean, square, density_rate, color_rate, beta1, beta2, scale1, scale2):
+    """One step of Adam on the nodes that have gradients, which are summed over the threads and cleared.
+
+    Nodes without rest, their means too (Kingma and Ba 2015; lazy, as every sparse Adam is). ``scale1``, ``scale2`` are
+    ``1 / (1 - beta^t)``.
+    """
+    threads = grads.shape[0]
+    for b in prange(nodes.shape[0] // 64):
+        if not is_touched(touched, b):
+            continue
+        for q in range(b * 64, b * 64 + 64):
+            if not has_gradient(grads, q):
+                continue
+            for f in range(WIDTH):
+                g = F(0)
+                for w in range(threads):
+                    g += grads[w, q, f]
+                    grads[w, q, f] = F(0)
+                if b > 0:
+                    m = beta1 * mean[q, f] + (F(1) - beta1) * g
+                    v = beta2 * square[q, f] + (F(1) - beta2) * g * g
+                    mean[q, f], square[q, f] = m, v
+                    rate = density_rate if f == 0 else color_rate
+                    nodes[q, f] -= rate * m * scale1 / (F(math.sqrt(v * scale2)) + F(1e-12))
+        for w in range(threads):
+            touched[w, b] = 0
+
+
+@njit(cache=True, parallel=True)
+def fill_cells(index, bricks, nodes, cells):
+    """Copy the raw densities of every brick's nodes, and of the first ones of the bricks behind it, to `cells`."""
+    for b in prange(1, bricks.shape[0]):
+        for a in range(8):
+            di, dj, dk = a >> 2, (a >> 1) & 1, a & 1
+            i, j, k = bricks[b, 0] + di, bricks[b, 1] + dj, bricks[b, 2] + dk
+            source = np.int64(0)
+            if i < index.shape[0] and j < index.shape[1] and k < index.shape[2]:
+                source = np.int64(index[i, j, k])
+            for u in range(1 if di else 4):
+                for v in range(1 if dj else 4):
+                    for w in range(1 if dk else 4):
+                        cells[b * 128 + (u + 4 * di) * 25 + (v + 4 * dj) * 5 + w + 4 * dk] = nodes[
+                            source * 64 + u * 16 + v * 4 + w, 0
+                        ]
+
+
+@njit(cache=True, parallel=True)
+def fill_mask(cells, floor, mask):
+    """Mark the cells with a corner above `floor`."""
+    mask[0] = 0
+    for b in prange(1, mask.shape[0]):
+        bits = L(0)
+        for i in range(4):
+            for j in range(4):
+                for k in range(4):
+                    v = b * 128 + i * 25 + j * 5 + k
+                    near = max(max(cells[v], cells[v + 1]), max(cells[v + 5], cells[v + 6]))
+                    behind = max(max(cells[v + 25], cells[v + 26]), max(cells[v + 30], cells[v + 31]))
+                    if max(near, behind) > floor:
+                        bits |= L(1) << L((i << 4) + (j << 2) + k)
+        mask[b] = bits

@@ -1,0 +1,7 @@
+"""Photographs to radiance fields, and radiance fields to new views."""
+
+from ungrid.radiance.evaluate import evaluate_views as evaluate_views
+from ungrid.radiance.evaluate import held_out_metrics as held_out_metrics
+from ungrid.radiance.evaluate import protocol as protocol
+from ungrid.radiance.reconstruct import reconstruct as reconstruct
+from ungrid.radiance.render import Renderer as Renderer

@@ -1,0 +1,81 @@
+"""The photographs of a scene in memory, as bytes, at several sizes; and random rays of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ungrid.io.scenes import View, picture
+from ungrid.sampling import CameraArrays
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Photographs one after the other, pixel by pixel.
+
+    Attributes:
+        colors: (pixels, 3) bytes.
+        first: (n + 1,), where each photograph begins.
+        widths: (n,).
+        shrink: pixels of the originals along a side of one of these.
+        cameras: of the originals.
+        counts: numbers of the pixels that count; None for all.
+    """
+
+    colors: np.ndarray
+    first: np.ndarray
+    widths: np.ndarray
+    shrink: int
+    cameras: CameraArrays
+    counts: np.ndarray | None
+
+    @property
+    def total(self) -> int:
+        return len(self.colors) if self.counts is None else len(self.counts)
+
+    def draw(self, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Random pixels: origins and directions of their rays, and colours in [0, 1]; (count, 3) each."""
+        chosen = random.integers(0, self.total, count)
+        pixels = chosen if self.counts is None else self.counts[chosen]
+        which = np.searchsorted(self.first, pixels, side="right") - 1
+        row, column = np.divmod(pixels - self.first[which], self.widths[which])
+        centers = self.shrink * (np.stack([column, row], axis=1) + 0.5)
+        origins, directions = self.cameras.rays(which, centers)
+        return origins, directions, self.colors[pixels].astype(np.float32) / np.float32(255)
+
+
+def read_pictures(views: tuple[View, ...], background: tuple[float, float, float]) -> Pictures:
+    """All photographs in full size."""
+    cameras = CameraArrays.of([view.camera for view in views])
+    read = [picture(view, background) for view in views]
+    counted = np.concatenate([counts.ravel() for _, counts in read])
+    first = np.concatenate([[0], np.cumsum([colors.shape[0] * colors.shape[1] for colors, _ in read])])
+    return Pictures(
+        np.concatenate([colors.reshape(-1, 3) for colors, _ in read]), first,
+        np.array([colors.shape[1] for colors, _ in read]), 1, cameras,
+        None if counted.all() else np.flatnonzero(counted),
+    )  # fmt: skip
+
+
+def smaller(pictures: Pictures, shrink: int) -> Pictures:
+    """Means over squares of pixels that all count; rows and columns that do not fill a square are left out."""
+    if shrink == 1:
+        return pictures
+    counted = np.ones(len(pictures.colors), bool)
+    if pictures.counts is not None:
+        counted[:] = False
+        counted[pictures.counts] = True
+    parts, keeps, widths = [], [], []
+    for begin, end, width in zip(pictures.first, pictures.first[1:], pictures.widths, strict=False):
+        height = (end - begin) // width
+        h, w = height // shrink, width // shrink
+        cut = (slice(h * shrink), slice(w * shrink))
+        colors = pictures.colors[begin:end].reshape(height, width, 3)[cut].reshape(h, shrink, w, shrink, 3)
+        parts.append(np.round(colors.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8).reshape(-1, 3))
+        keeps.append(counted[begin:end].reshape(height, width)[cut].reshape(h, shrink, w, shrink).all(axis=(1, 3)).ravel())
+        widths.append(w)
+    first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    kept = np.concatenate(keeps)
+    return Pictures(
+        np.concatenate(parts), first, np.array(widths), shrink, pictures.cameras,
+        None if kept.all() else np.flatnonzero(kept),
+    )  # fmt: skip

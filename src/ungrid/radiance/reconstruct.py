@@ -1,0 +1,335 @@
+"""Photographs to a radiance field: stages of finer lattices and larger pictures, each fitted by Adam on random rays.
+
+Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; nothing is chosen
+by held-out views, which are only measured when all is done.
+
+Source of the plan: Sun et al. 2022, *Direct voxel grid optimization* (coarse geometry first, progressive scaling), and
+`ungrid.kernels.bricks` for the model.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ungrid._base.devices import set_threads
+from ungrid._base.interrupts import Interrupts
+from ungrid.domains import Box
+from ungrid.fields import BrickField
+from ungrid.io.scenes import Scene
+from ungrid.kernels import bricks as kernels
+from ungrid.kernels.blas import single_threaded_blas
+from ungrid.radiance.frames import Extent, extent_of, lattice_rays
+from ungrid.radiance.lattice import Lattice, new_field, refined
+from ungrid.radiance.pictures import Pictures, read_pictures, smaller
+from ungrid.solvers import FitResult, Outcome
+from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
+from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
+
+Report = Callable[[dict[str, float]], None]
+
+NODES_PER_PIXEL = 0.64  # of the last lattice, along its longest axis
+ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
+RAYS = (8192, 16384, 16384, 16384)  # in a step of each
+DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
+DECAY = 0.1  # of the rates within a stage
+BETAS = (0.9, 0.99)
+SMOOTHNESS = 1e-3 / 65536  # for each ray of a step
+MASK_EVERY = 16  # steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One lattice and one size of the pictures."""
+
+    longest: int
+    shrink: int
+    rays: int
+    begin: float
+    end: float
+
+
+def stages_for(pixels: int) -> tuple[Stage, ...]:
+    """Stages for pictures of so many pixels along a side, each with half the spacing of the one before."""
+    last = max(64, 8 * round(NODES_PER_PIXEL * pixels / 8))
+    begins = (0.0, *ENDS[:-1])
+    stages = []
+    for k, (begin, end, rays) in enumerate(zip(begins, ENDS, RAYS, strict=True)):
+        halvings = len(ENDS) - 1 - k
+        shrink = max(1, min(2**halvings, pixels // 32))
+        stages.append(Stage(max(32, last >> halvings), shrink, rays, begin, end))
+    return tuple(stages)
+
+
+class Moments:
+    """Adam's running means, and room for gradients, of a lattice and its decoder."""
+
+    def __init__(self, lattice: Lattice, threads: int, decoder: list[np.ndarray] | None = None) -> None:
+        nodes, bricks = lattice.nodes, len(lattice.places)
+        self.mean, self.square = np.zeros_like(nodes), np.zeros_like(nodes)
+        self.grads = np.zeros((threads, *nodes.shape), np.float32)
+        self.touched = np.zeros((threads, bricks), np.uint8)
+        self.seen = np.zeros((threads, bricks), np.float32)
+        self.decoder = decoder or [np.zeros_like(w) for w in lattice.decoder for _ in range(2)]
+        self.steps = 0
+
+    def adam(self, lattice: Lattice, density_rate: float, color_rate: float) -> None:
+        """A step of the nodes."""
+        self.steps += 1
+        scales = [1 / (1 - beta**self.steps) for beta in BETAS]
+        numbers = map(np.float32, (density_rate, color_rate, *BETAS, *scales))
+        kernels.adam(lattice.nodes, self.grads, self.touched, self.mean, self.square, *numbers)
+
+    def adam_decoder(self, lattice: Lattice, grads: list[np.ndarray], rate: float, step: int) -> None:
+        """A step of the decoder, which is never started anew."""
+        for k, (weights, parts) in enumerate(zip(lattice.decoder, grads, strict=True)):
+            gradient = parts.sum(axis=0)
+            mean, square = self.decoder[2 * k : 2 * k + 2]
+            mean += (1 - BETAS[0]) * (gradient - mean)
+            square += (1 - BETAS[1]) * (gradient**2 - square)
+            scaled = np.sqrt(square / (1 - BETAS[1] ** step)) + 1e-12
+            weights -= np.float32(rate) * (mean / (1 - BETAS[0] ** step) / scaled).astype(np.float32)
+
+
+def reconstruct(
+    scene: Scene,
+    *,
+    budget: float = 120.0,
+    steps: int | None = None,
+    box: Box | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    report: Report | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> FitResult:
+    """Fit a `BrickField` to photographs.
+
+    Args:
+        scene: of `ungrid.io.scenes.read_scene`.
+        budget: seconds of optimisation.
+        steps: a number of steps instead.
+        box: the part of the world to keep; None finds what the cameras look at.
+        seed: of the rays and of the network's first weights.
+        threads: of the CPU; None takes all cores.
+        report: called with each row of the history.
+        checkpoint: a folder; it stays when the fit ends, for the caller to delete once the field is safe.
+        resume: go on from the checkpoint where there is one.
+
+    Returns:
+        The field, with what its cameras were in ``field.view``; after Ctrl-C as far as it came.
+
+    Raises:
+        InputError: if a photograph cannot be read, the cameras see nothing in common, or the checkpoint is of another run.
+    """
+    limits = Limits(budget=budget, steps=steps)
+    count = set_threads(threads)
+    began = time.perf_counter()
+    extent = extent_of(scene, box)
+    pictures = read_pictures(scene.views, scene.background)
+    compile_kernels(count)
+    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint)
+    if resume and checkpoint is not None:
+        run.restore(read_checkpoint(checkpoint))
+    run.setup_seconds = time.perf_counter() - began
+    run.began = time.perf_counter()
+    with single_threaded_blas(), np.errstate(under="ignore"):
+        try:
+            with Interrupts() as interrupts:
+                outcome = run.until_done(interrupts)
+        except KeyboardInterrupt:
+            outcome = Outcome.interrupted
+    return run.result(outcome)
+
+
+def compile_kernels(threads: int) -> None:
+    """Run every kernel once, so that the clock of a fit does not count their compilation."""
+    extent = Extent(Box(x=(0, 1), y=(0, 1), z=(0, 1)), np.eye(4), np.ones(3))
+    lattice = Lattice(new_field(extent, 8, (1.0, 1.0, 1.0), 0))
+    moments = Moments(lattice, threads)
+    rays = np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)
+    fit_step(lattice, moments, rays, rays[1], np.zeros(1, np.float32), np.zeros((1, 3), np.float32), (1.0, 1.0, 1.0))
+
+
+def fit_step(
+    lattice: Lattice,
+    moments: Moments,
+    rays: tuple[np.ndarray, np.ndarray],
+    views: np.ndarray,
+    jitter: np.ndarray,
+    target: np.ndarray,
+    background: tuple[float, float, float],
+    *,
+    decay: float = 1.0,
+    step: int = 1,
+) -> float:
+    """One step of Adam on the squared error of rays in the lattice's coordinates; returns the mean squared error before it."""
+    threads = len(moments.grads)
+    decoder = [np.zeros((threads, *w.shape), np.float32) for w in lattice.decoder]
+    behind = np.tile(np.array(background, np.float32), (len(target), 1))
+    losses, _ = kernels.square_error(
+        *rays, views, jitter, target, behind, lattice.bricks, lattice.how, lattice.decoder, moments.grads,
+        kernels.Decoder(*decoder), moments.touched, moments.seen,
+    )  # fmt: skip
+    smoothness = np.float32(SMOOTHNESS * len(target))
+    kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, smoothness)
+    moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
+    moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
+    if step % MASK_EVERY == 0:
+        lattice.refresh()
+    else:
+        lattice.copy_densities()
+    return float(losses.sum()) / target.size
+
+
+class _Run:
+    """The moving parts of one call of `reconstruct`."""
+
+    def __init__(
+        self, scene: Scene, extent: Extent, pictures: Pictures, limits: Limits, seed: int, threads: int,
+        report: Report | None, checkpoint: Path | None,
+    ) -> None:  # fmt: skip
+        self.scene, self.extent, self.pictures, self.limits = scene, extent, pictures, limits
+        self.seed, self.threads, self.report, self.checkpoint = seed, threads, report, checkpoint
+        self.random = np.random.default_rng(seed)
+        self.stages = stages_for(int(np.median(pictures.widths)))
+        self.stage, self.step = 0, 0
+        self.history: list[dict[str, float]] = []
+        self.error, self.since = 0.0, 0
+        self.earlier, self.began, self.setup_seconds = 0.0, time.perf_counter(), 0.0
+        self.last_save, self.turn = time.perf_counter(), 0
+        self.next_report = FIRST_REPORT
+        self.fingerprint = {
+            "pictures": digest([pictures.colors[:: max(1, len(pictures.colors) // 4096)], pictures.first]),
+            "cameras": digest([pictures.cameras.turns, pictures.cameras.positions, pictures.cameras.lenses]),
+            "box": str(extent.domain), "seed": str(seed), "steps": str(limits.steps), "threads": str(threads),
+        }  # fmt: skip
+        self.shown = smaller(pictures, self.stages[0].shrink)
+        self.lattice = Lattice(new_field(extent, self.stages[0].longest, scene.background, seed))
+        self.moments = Moments(self.lattice, threads)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.began
+
+    def until_done(self, interrupts: Interrupts) -> Outcome:
+        while (progress := self.limits.progress(self.step, self.seconds)) < 1.0:
+            while progress >= self.stages[self.stage].end:
+                self.enter(self.stage + 1)
+            self.one_step(progress)
+            if not math.isfinite(self.error):
+                return Outcome.diverged
+            if self.seconds >= self.next_report:
+                self.observe()
+            if self.checkpoint is not None and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
+                self.save()
+            interrupts.check()
+        return Outcome.budget if self.limits.steps is None else Outcome.steps
+
+    def enter(self, number: int) -> None:
+        """Go on to a finer lattice and larger pictures."""
+        self.stage = number
+        self.shown = smaller(self.pictures, self.stages[number].shrink)
+        self.lattice.copy_densities()
+        field = refined(self.lattice, self.extent, self.stages[number].longest, self.moments.seen.max(axis=0))
+        self.lattice = Lattice(field)
+        self.moments = Moments(self.lattice, self.threads, self.moments.decoder)
+
+    def one_step(self, progress: float) -> None:
+        stage, field = self.stages[self.stage], self.lattice.field
+        origins, directions, target = self.shown.draw(stage.rays, self.random)
+        rays = lattice_rays(field.frame, field.shape, origins, directions)
+        jitter = self.random.random(stage.rays, dtype=np.float32)
+        within = (progress - stage.begin) / (stage.end - stage.begin)
+        self.step += 1
+        self.error += fit_step(
+            self.lattice, self.moments, rays, np.ascontiguousarray(directions, np.float32), jitter, target, field.background,
+            decay=DECAY**within, step=self.step,
+        )  # fmt: skip
+        self.since += 1
+
+    def observe(self) -> None:
+        """Adds a row to the history."""
+        seconds, mean = self.seconds, self.error / max(1, self.since)
+        row = {
+            "step": float(self.step), "seconds": seconds, "loss": mean, "psnr_db": -10 * math.log10(max(mean, 1e-10)),
+            "nodes": float(self.stages[self.stage].longest), "bricks": float(self.lattice.field.kept),
+        }  # fmt: skip
+        self.error, self.since = 0.0, 0
+        self.history.append(row)
+        self.next_report = min(seconds * GROWTH, seconds + LONGEST_SILENCE)
+        if self.report is not None:
+            progress = self.limits.progress(self.step, seconds)
+            self.report({**row, "progress": progress, "eta": seconds * (1 / max(progress, 1e-9) - 1)})
+
+    def result(self, outcome: Outcome) -> FitResult:
+        if self.since:
+            self.observe()
+        field = self.lattice.field
+        field.view = _view(self.scene)
+        stats = {
+            "method": "sparse bricks, deferred shading", "seconds": self.seconds, "setup_seconds": self.setup_seconds,
+            "steps": self.step, "parameters": sum(p.numel() for p in field.parameters()), "bricks": field.kept,
+            "nodes": max(field.shape), "views": len(self.scene.views), "background": list(field.background),
+            "alpha_start": False, "metrics": {},
+        }  # fmt: skip
+        return FitResult(field, outcome, self.history, stats)
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        assert self.checkpoint is not None
+        if self.turn == 0:
+            remove_checkpoint(self.checkpoint)
+        self.turn += 1
+        field, moments = self.lattice.field, self.moments
+        arrays = [moments.mean, moments.square, moments.seen, *moments.decoder]
+        content = {
+            "weights": field.state_dict(), "blocks": list(field.blocks), "kept": field.kept, "stage": self.stage,
+            "moments": [torch.from_numpy(array) for array in arrays], "moment_steps": moments.steps,
+            "random": json.dumps(self.random.bit_generator.state), "step": self.step, "seconds": self.seconds,
+            "history": self.history, "error": self.error, "since": self.since, "fingerprint": self.fingerprint,
+            "mask": torch.from_numpy(self.lattice.mask.view(np.int64)), "far": torch.from_numpy(self.lattice.far),
+        }  # fmt: skip
+        write_checkpoint(self.checkpoint, self.turn, content)
+        self.last_save = time.perf_counter()
+
+    def restore(self, content: dict[str, Any] | None) -> None:
+        """Goes on from a checkpoint's content; None starts at the beginning."""
+        if content is None:
+            return
+        assert self.checkpoint is not None
+        check_same_run(self.checkpoint, content, self.fingerprint)
+        self.stage, self.step = content["stage"], content["step"]
+        self.shown = smaller(self.pictures, self.stages[self.stage].shrink)
+        blocks, kept = tuple(content["blocks"]), content["kept"]
+        field = BrickField(
+            self.extent.domain, blocks, kept, frame=self.extent.frame(blocks), background=self.scene.background
+        )
+        field.load_state_dict(content["weights"])
+        self.lattice = Lattice(field)
+        self.lattice.mask[:] = content["mask"].numpy().view(np.uint64)
+        self.lattice.far = content["far"].numpy().copy()
+        mean, square, seen, *decoder = (part.numpy().copy() for part in content["moments"])
+        self.moments = Moments(self.lattice, self.threads, decoder)
+        self.moments.mean, self.moments.square, self.moments.seen = mean, square, seen
+        self.moments.steps = content["moment_steps"]
+        self.random.bit_generator.state = json.loads(content["random"])
+        self.earlier, self.turn, self.history = content["seconds"], content["turn"], content["history"]
+        self.error, self.since = content["error"], content["since"]
+        self.next_report = self.earlier * GROWTH
+
+
+def _view(scene: Scene) -> dict[str, Any]:
+    """A typical camera and where all of them stand, for rendering without the photographs."""
+    cameras = [view.camera for view in scene.views]
+    first = cameras[0]
+    return {
+        "width": first.width, "height": first.height, "fx": first.fx, "fy": first.fy, "cx": first.cx, "cy": first.cy,
+        "poses": [list(camera.pose) for camera in cameras], "forward_facing": scene.forward_facing,
+    }  # fmt: skip
