@@ -14,6 +14,7 @@ from ungrid.cli.doctor import doctor
 from ungrid.cli.evaluate import evaluate
 from ungrid.cli.fit import fit
 from ungrid.cli.info import info
+from ungrid.cli.nerf import nerf
 from ungrid.cli.render import render
 from ungrid.cli.run import Common, Run
 from ungrid.cli.solve import solve
@@ -74,5 +75,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, solve, render, evaluate, info, doctor, demo):
+for function in (fit, solve, nerf, render, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

@@ -25,6 +25,7 @@ CLIPS = (".mp4", ".m4v", ".mov", ".mkv")
 TABLES = (".csv", ".parquet")
 SURFACES = (".obj", ".ply", ".stl", ".glb")
 QUANTITIES = ("value", "gradient", "laplacian")
+SEEN = ("depth", "normals", "opacity")  # further ones, of radiance fields
 LONGEST = {1: 4096, 2: 512, 3: 128}  # samples of the longest axis where the field does not come from a grid
 MOST_SAMPLES = 1 << 30
 POINTS_AT_ONCE = 1 << 16
@@ -46,18 +47,26 @@ def render(
         str | None,
         Option(metavar="Y0:Y1,X0:X1", help="Part of the domain, in its coordinates; an empty end is the edge."),
     ] = None,
-    quantity: Annotated[str, Option(help="value, gradient or laplacian.")] = "value",
+    quantity: Annotated[
+        str, Option(help="value, gradient or laplacian; of views: value, depth, normals or opacity.")
+    ] = "value",
     interval: Annotated[
         float | None,
         Option(metavar="LEVEL", help="Add the ends of the interval of this probability, for fields that have one."),
     ] = None,
     rate: Annotated[float | None, Option(help="Samples a second, for sounds.")] = None,
     fps: Annotated[float | None, Option(help="Pictures a second, for clips.")] = None,
+    camera: Annotated[
+        Path | None, Option(metavar="PATH.json", help="Camera path of nerfstudio, for radiance fields.")
+    ] = None,
+    orbit: Annotated[
+        int | None, Option(min=1, metavar="FRAMES", help="Views of a turn around the scene, for radiance fields.")
+    ] = None,
 ) -> None:
     """Sample a field on a grid of any size and write it; averaged over the cells where the grid is coarser."""
     check_target(output, source=field)
-    if quantity not in QUANTITIES:
-        raise InputError(f"the quantity {quantity!r}", ", ".join(QUANTITIES))
+    if quantity not in QUANTITIES + SEEN:
+        raise InputError(f"the quantity {quantity!r}", ", ".join(QUANTITIES + SEEN))
     suffix = output.suffix.lower()
     if interval is not None and (quantity != "value" or suffix in (*PICTURES, *SURFACES)):
         raise InputError(
@@ -66,8 +75,18 @@ def render(
     run.start()
     with run.setting_up():
         from ungrid import io
+        from ungrid.fields import BrickField
 
         u = io.load(field)
+    if isinstance(u, BrickField) and suffix in (*PICTURES, *CLIPS):
+        from ungrid.cli.views import render_views
+
+        render_views(
+            run, u, output, size=size, quantity=quantity, path=camera, orbit=orbit, fps=fps, clip=suffix in CLIPS
+        )
+        return
+    if quantity in SEEN or camera is not None or orbit is not None:
+        raise InputError(f"views as {suffix} of a {type(u).__name__}", "a radiance field, as a picture or a clip")
     part = region_of(region, u.domain.box)
     drawn = suffix in CLIPS and metadata_of(u).get("kind") != "video"  # then every sample of time is a picture
     shape = shape_of(u, part, size, rate or (None if drawn else fps))

@@ -5,8 +5,8 @@ direction is a unit vector that points away from the camera; colours are in [0, 
 
 The *frame* is the 4 x 4 matrix that sends homogeneous points of the world to homogeneous points of the lattice: a similarity
 for a scene in a box, a projective map for scenes that reach to infinity in front of the cameras (normalised device
-coordinates, Mildenhall et al. 2020, appendix C). Either sends straight rays to straight rays. With a projective frame, densities are
-those of the lattice.
+coordinates, Mildenhall et al. 2020, appendix C). Either sends straight rays to straight rays. With a projective frame,
+densities are those of the lattice.
 """
 
 from abc import abstractmethod
@@ -24,13 +24,13 @@ from ungrid.fields.field import Field
 from ungrid.kernels.bricks import HARMONICS, SUMS, WIDTH
 
 BRICK = 4  # nodes along an axis
-EMPTY = -8.0  # the raw density where there is no brick
+EMPTY = -12.0  # the raw density where there is no brick
 OPAQUE = 100.0  # optical depth across the longest axis of the lattice where softplus(raw) is 1
 FRAME = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class RadianceField(Field):
-    """A field whose value is a density, and which has a colour for every direction."""
+    """A field whose value is a density, and which has a colour for every direction; a footprint does not blur either."""
 
     out_names = ("density",)
 
@@ -68,8 +68,8 @@ class BrickField(RadianceField):
         super().__init__()
         if domain.dim != 3:
             raise InputError(f"a radiance field over {domain.dim} axes", "a box with x, y and z")
-        self.domain, self.blocks, self.kept, self.width = domain, tuple(blocks), kept, width
-        self.frame, self.background, self.view = tuple(frame), tuple(background), view or {}
+        self.domain, self.blocks, self.kept, self.width = domain, blocks, kept, width
+        self.frame, self.background, self.view = frame, background, view or {}
         self.places: Tensor
         self.register_buffer("places", torch.zeros(kept, 3, dtype=torch.int32))
         nodes = torch.zeros((kept + 1) * BRICK**3, WIDTH)
@@ -110,16 +110,20 @@ class BrickField(RadianceField):
         return moved[..., :3] / moved[..., 3:]
 
     def interpolated(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 8"]:
-        """The numbers of the nodes at points in the lattice's coordinates, trilinear; empty outside."""
+        """The numbers of the nodes at points in the lattice's coordinates, trilinear.
+
+        A cell belongs to the brick of its lower corner: outside, and where that is not kept, everything is empty.
+        """
         top = torch.tensor(self.shape, dtype=lattice.dtype, device=lattice.device) - 1
         outside = ((lattice < 0) | (lattice > top)).any(dim=-1)
         lower = lattice.detach().clamp(torch.zeros_like(top), top - 1).floor()
         fraction, lower = lattice - lower, lower.long()
         index = torch.from_numpy(self.index().astype(np.int64)).to(lattice.device)
+        empty = outside | (index[tuple((lower // BRICK).unbind(-1))] == 0)
         total = torch.zeros((), dtype=self.nodes.dtype, device=lattice.device)
         for corner in np.ndindex(2, 2, 2):
             node = lower + torch.tensor(corner, device=lattice.device)
-            brick = torch.where(outside, 0, index[tuple((node // BRICK).unbind(-1))])
+            brick = torch.where(empty, 0, index[tuple((node // BRICK).unbind(-1))])
             i, j, k = (node % BRICK).unbind(-1)
             sides = [fraction[..., a] if side else 1 - fraction[..., a] for a, side in enumerate(corner)]
             weight = (sides[0] * sides[1] * sides[2])[..., None]
@@ -176,4 +180,3 @@ def box_frame(domain: Box, shape: tuple[int, int, int]) -> tuple[float, ...]:
     frame[:3, :3] /= spacing
     frame[:3, 3] = (np.array(shape) - 1) / 2 - (domain.low + domain.high) / (2 * spacing)
     return tuple(frame.ravel().tolist())
-

@@ -1,8 +1,8 @@
 """Posed photographs: Blender's and instant-ngp's and nerfstudio's transforms, LLFF, Middlebury.
 
-Convention: cameras as in `ungrid.sampling.cameras`, in the world of the file that was read. Pictures are read when they are asked
-for, as bytes; straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs are
-not views, because only files that the scene's description names are read.
+Convention: cameras as in `ungrid.sampling.cameras`, in the world of the file that was read. Pictures are read when they are
+asked for, as bytes; straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs
+are not views, because only files that the scene's description names are read.
 """
 
 import json
@@ -144,7 +144,9 @@ def _finished(scene: Scene, background: tuple[float, float, float], holdout: int
         views = tuple(view for k, view in enumerate(views) if k % holdout)
     if len(views) < 2:
         raise InputError(
-            f"{len(views)} photographs to fit{_listed(scene.notes)}", "two at least", "or --holdout 0 to fit all of them"
+            f"{len(views)} photographs to fit{_listed(scene.notes)}",
+            "two at least",
+            "or --holdout 0 to fit all of them",
         )
     return replace(scene, views=views, held_out=held_out, background=background)
 
@@ -217,7 +219,9 @@ def _lens(given: dict[str, Any], pose: np.ndarray, file: Path, source: str) -> C
     """The camera of a frame; its focal length comes in pixels, or as the angle of view."""
     model = given.get("camera_model", "OPENCV")
     if model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE") or given.get("is_fisheye"):
-        raise InputError(f"the camera model {model} in {source}", "a perspective camera", "undistort the pictures first")
+        raise InputError(
+            f"the camera model {model} in {source}", "a perspective camera", "undistort the pictures first"
+        )
     width, height = _size(file)
     angle = given.get("camera_angle_x")
     if "fl_x" not in given and angle is None:
@@ -231,7 +235,7 @@ def _lens(given: dict[str, Any], pose: np.ndarray, file: Path, source: str) -> C
 
 
 def _llff(path: Path) -> Scene:
-    """Mildenhall et al. 2019: rows of 17 numbers, a 3 x 5 matrix [R | t | (H, W, f)] with columns down, right, back, and two depths."""
+    """Mildenhall et al. 2019: rows of 17 numbers, [R | t | (H, W, f)] with columns down, right, back, and two depths."""
     with decoding(existing_file(path), "poses"):
         rows = np.load(path, allow_pickle=False)
     if rows.ndim != 2 or rows.shape[1] != 17:

@@ -40,7 +40,7 @@ L = np.uint64
 class Bricks(NamedTuple):
     """A lattice as the kernels read it."""
 
-    index: np.ndarray  # (Bx, By, Bz) uint32: the number of each brick
+    index: np.ndarray  # type: ignore[assignment]  # not the method of a tuple. (Bx, By, Bz) uint32: the number of each brick
     far: np.ndarray  # (Bx, By, Bz) uint8: chessboard distance to the next brick that can be seen, 0 there
     mask: np.ndarray  # (bricks,) uint64: the cells that can be seen
     cells: np.ndarray  # (bricks * 128,): raw densities of a brick's nodes and of the first ones behind them, 5^3
@@ -155,24 +155,24 @@ def march(origin, direction, begin, end, dt, jitter, bricks, how, base, samples)
     while k < last:
         t = begin + (F(k) + jitter) * dt
         x, y, z = origin[0] + t * direction[0], origin[1] + t * direction[1], origin[2] + t * direction[2]
-        i, j, l = U(x), U(y), U(z)
-        bi, bj, bl = i >> U(2), j >> U(2), l >> U(2)
-        away = far[bi, bj, bl]
+        i, j, m = U(x), U(y), U(z)
+        bi, bj, bm = i >> U(2), j >> U(2), m >> U(2)
+        away = far[bi, bj, bm]
         if away > 0:  # to where the ray leaves the cube of bricks that cannot be seen
             ahead, behind = F(4) * F(away), F(4) * (F(1) - F(away))
             ex = F(4) * F(bi) + (ahead if direction[0] > 0 else behind)
             ey = F(4) * F(bj) + (ahead if direction[1] > 0 else behind)
-            ez = F(4) * F(bl) + (ahead if direction[2] > 0 else behind)
+            ez = F(4) * F(bm) + (ahead if direction[2] > 0 else behind)
             leave = min(min(abs((ex - x) * rx), abs((ey - y) * ry)), abs((ez - z) * rz))
             k += int(min(leave * per_step, F(1e6))) + 1
             continue
         k += 1
-        brick = index[bi, bj, bl]
-        li, lj, ll = i & U(3), j & U(3), l & U(3)
-        if (mask[brick] >> L((li << U(4)) + (lj << U(2)) + ll)) & L(1) == 0:
+        brick = index[bi, bj, bm]
+        li, lj, lm = i & U(3), j & U(3), m & U(3)
+        if (mask[brick] >> L((li << U(4)) + (lj << U(2)) + lm)) & L(1) == 0:
             continue
-        fx, fy, fz = x - F(i), y - F(j), z - F(l)
-        v = brick * U(128) + li * U(25) + lj * U(5) + ll
+        fx, fy, fz = x - F(i), y - F(j), z - F(m)
+        v = brick * U(128) + li * U(25) + lj * U(5) + lm
         c00 = cells[v] + fz * (cells[v + U(1)] - cells[v])
         c01 = cells[v + U(5)] + fz * (cells[v + U(6)] - cells[v + U(5)])
         c10 = cells[v + U(25)] + fz * (cells[v + U(26)] - cells[v + U(25)])
@@ -261,6 +261,7 @@ def shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, 
 
 @njit(cache=True, fastmath=True)
 def relu(z):
+    """Negative numbers become zero, in place."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             z[i, j] = max(z[i, j], F(0))
@@ -268,6 +269,7 @@ def relu(z):
 
 @njit(cache=True, fastmath=True)
 def relu_backward(z, grad):
+    """The gradient by the input of `relu`, in place, from that by its output z."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             if z[i, j] <= 0:
@@ -278,10 +280,8 @@ def relu_backward(z, grad):
 def render(origins, directions, views, background, bricks, how, decoder, color, opacity, middle):
     """Colours (R, 3), opacities (R,), and places weighted by shares, ``sum w x`` (R, 3), of rays.
 
-    Args:
-        origins, directions: (R, 3) in lattice units; the ray begins at its origin.
-        views: (R, 3), unit vectors, for the decoder.
-        background: (3,).
+    Origins and directions (R, 3) are in lattice units, and a ray begins at its origin; views (R, 3) are unit vectors of the
+    world, for the decoder; the background is (3,).
     """
     total = origins.shape[0]
     centred = np.full(total, F(0.5))
@@ -334,14 +334,10 @@ def square_error(
 ):
     """Sums of the squared errors of the rays' colours, one for each thread; half of its gradients is added to the last four.
 
-    Args:
-        origins, directions, views: as `render`.
-        jitter: (R,) in [0, 1): where in its steps a ray is sampled.
-        target, background: (R, 3).
-        grads: (threads, nodes, WIDTH), that of the loss by the nodes; zero where not `touched`.
-        grad_decoder: three arrays (threads, ...).
-        touched: (threads, bricks) uint8.
-        seen: (threads, bricks), the largest share of a sample.
+    Origins, directions and views are as in `render`; the jitter (R,) in [0, 1) is where in its steps a ray is sampled; target
+    and background are (R, 3). The gradients by the nodes are (threads, nodes, WIDTH), zero where not `touched`
+    (threads, bricks); those by the decoder three arrays (threads, ...); `seen` (threads, bricks) is the largest share of a
+    sample so far.
     """
     total, threads = origins.shape[0], grads.shape[0]
     losses, kept = np.zeros(threads), np.zeros(threads)
@@ -384,6 +380,7 @@ def square_error(
 
 @njit(cache=True)
 def is_touched(touched, brick):
+    """Whether any thread touched the brick."""
     for w in range(touched.shape[0]):
         if touched[w, brick]:
             return True
@@ -403,11 +400,8 @@ def has_gradient(grads, node):
 def add_smoothness(index, bricks, nodes, grads, touched, weight):
     """Add the gradients of ``weight / 2`` times the squared differences of neighbours' colours and features.
 
-    Only to nodes that the data touch, so that what nobody sees costs nothing. Source: Fridovich-Keil et al. 2022, section 3.3,
-    without the root.
-
-    Args:
-        bricks: (bricks, 3), the place of each.
+    Only to nodes that the data touch, so that what nobody sees costs nothing; `bricks` (bricks, 3) is the place of each.
+    Source: Fridovich-Keil et al. 2022, section 3.3, without the root.
     """
     for b in prange(1, bricks.shape[0]):
         if not is_touched(touched, b):

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ungrid.fields import BrickField
+from ungrid.fields import Field
 from ungrid.io.scenes import Scene, View, picture
 from ungrid.metrics import psnr, ssim
 from ungrid.radiance.render import Renderer
 
 
-def evaluate_views(field: BrickField, views: tuple[View, ...], background: tuple[float, float, float]) -> dict[str, Any]:
+def evaluate_views(field: Field, views: tuple[View, ...], background: tuple[float, float, float]) -> dict[str, Any]:
     """``psnr_db``, ``ssim`` and ``views``: means over the views, and the figures of each by name."""
     renderer, rows = Renderer(field), []
     for view in views:
@@ -27,7 +27,7 @@ def evaluate_views(field: BrickField, views: tuple[View, ...], background: tuple
     return {**means, "views": rows}
 
 
-def held_out_metrics(field: BrickField, scene: Scene) -> dict[str, Any]:
+def held_out_metrics(field: Field, scene: Scene) -> dict[str, Any]:
     """``heldout_psnr_db``, ``heldout_ssim`` and ``heldout_views`` where the scene holds views out."""
     if not scene.held_out:
         return {}

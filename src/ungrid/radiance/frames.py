@@ -53,6 +53,7 @@ def extent_of(scene: Scene, box: Box | None = None) -> Extent:
     """What a scene's cameras see.
 
     Args:
+        scene: the photographs.
         box: the part of the world to keep, if it is known.
 
     Raises:
@@ -156,7 +157,7 @@ def lattice_rays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rays of the world in the lattice's coordinates, float32, beginning where they enter it.
 
-    Under a projective frame, which knows only what lies before its near plane, a ray ends at the image of its point at infinity.
+    Under a projective frame, which knows only what lies before its near plane, a ray ends where its point at infinity goes.
     """
     matrix = np.reshape(frame, (4, 4))
     starts = origins @ matrix[:, :3].T + matrix[:, 3]

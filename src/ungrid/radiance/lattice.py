@@ -63,9 +63,9 @@ class Lattice:
         self.copy_densities()
         kernels.fill_mask(self.cells, self.how.floor, self.mask)
         unseen = self.mask[self.index] == 0
-        away = ndimage.distance_transform_cdt(unseen, "chessboard") if unseen.any() else np.zeros(unseen.shape)
-        # where nothing can be seen at all, scipy gives -1
-        self.far = np.where(away < 0, FARTHEST, np.minimum(away, FARTHEST)).astype(np.uint8)
+        away = ndimage.distance_transform_cdt(unseen, "chessboard")
+        away[away < 0] = FARTHEST  # where nothing can be seen at all
+        self.far = np.minimum(away, FARTHEST).astype(np.uint8)
 
     def solid_cells(self, seen: np.ndarray) -> np.ndarray:
         """Which cells of the lattice are not thin, in bricks that some ray did see: booleans of its shape.
@@ -78,8 +78,8 @@ class Lattice:
         mask = np.empty_like(self.mask)
         kernels.fill_mask(self.cells, np.float32(math.log(math.expm1(THIN / self.how.scale))), mask)
         bits = np.unpackbits(mask.astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-        bits = bits.astype(bool) & (seen > UNSEEN)[:, None]
-        dense = bits[self.index].reshape(*self.field.blocks, BRICK, BRICK, BRICK)
+        solid = bits.astype(bool) & (seen > UNSEEN)[:, None]
+        dense = solid[self.index].reshape(*self.field.blocks, BRICK, BRICK, BRICK)
         return dense.transpose(0, 3, 1, 4, 2, 5).reshape(self.field.shape)
 
 
@@ -100,19 +100,18 @@ def new_field(extent: Extent, longest: int, background: tuple[float, float, floa
 
 
 def refined(lattice: Lattice, extent: Extent, longest: int, seen: np.ndarray) -> BrickField:
-    """The same field on a lattice of about `longest` nodes, with the bricks that hold a cell, or touch one, that is not thin."""
+    """The same field on a lattice of about `longest` nodes, with the bricks that meet a cell that is not thin."""
     old = lattice.field
     blocks = extent.blocks(longest)
     frame = np.reshape(extent.frame(blocks), (4, 4))
     back = np.reshape(old.frame, (4, 4)) @ np.linalg.inv(frame)  # from new nodes to old ones: a scale and a shift
     occupied = lattice.solid_cells(seen)
     for axis, count in enumerate(blocks):
-        ends = back[axis, axis] * np.arange(BRICK * count + 1) + back[axis, 3]
-        cells = np.clip(np.floor(ends), 0, old.shape[axis] - 1).astype(int)
-        groups = np.stack([cells[k : k + BRICK * count : BRICK] for k in range(BRICK + 1) if k < BRICK] + [cells[BRICK::BRICK]])
-        occupied = np.take(occupied, groups.T.ravel(), axis=axis)
-        split = (*occupied.shape[:axis], count, BRICK + 1, *occupied.shape[axis + 1 :])
-        occupied = occupied.reshape(split).any(axis=axis + 1)
+        nodes = back[axis, axis] * np.arange(BRICK * count + 1) + back[axis, 3]
+        cells = np.clip(np.floor(nodes), 0, old.shape[axis] - 1).astype(int)
+        touched = np.stack([cells[k : k + BRICK * count : BRICK] for k in range(BRICK + 1)], axis=1)  # (bricks, 5)
+        split = (*occupied.shape[:axis], *touched.shape, *occupied.shape[axis + 1 :])
+        occupied = np.asarray(np.take(occupied, touched.ravel(), axis=axis).reshape(split).any(axis=axis + 1))
     places = np.argwhere(occupied)
     field = BrickField(
         extent.domain, blocks, len(places), frame=tuple(frame.ravel().tolist()), background=old.background,

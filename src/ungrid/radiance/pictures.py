@@ -71,7 +71,9 @@ def smaller(pictures: Pictures, shrink: int) -> Pictures:
         cut = (slice(h * shrink), slice(w * shrink))
         colors = pictures.colors[begin:end].reshape(height, width, 3)[cut].reshape(h, shrink, w, shrink, 3)
         parts.append(np.round(colors.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8).reshape(-1, 3))
-        keeps.append(counted[begin:end].reshape(height, width)[cut].reshape(h, shrink, w, shrink).all(axis=(1, 3)).ravel())
+        keeps.append(
+            counted[begin:end].reshape(height, width)[cut].reshape(h, shrink, w, shrink).all(axis=(1, 3)).ravel()
+        )
         widths.append(w)
     first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     kept = np.concatenate(keeps)

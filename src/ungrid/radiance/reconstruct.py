@@ -36,7 +36,8 @@ Report = Callable[[dict[str, float]], None]
 
 NODES_PER_PIXEL = 0.64  # of the last lattice, along its longest axis
 ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
-RAYS = (8192, 16384, 16384, 16384)  # in a step of each
+RAYS = (8192, 16384, 16384, 16384)  # in a step of each, at most
+PIXELS_PER_RAY = 8  # so that small scenes take small steps
 DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
 DECAY = 0.1  # of the rates within a stage
 BETAS = (0.9, 0.99)
@@ -243,9 +244,10 @@ class _Run:
 
     def one_step(self, progress: float) -> None:
         stage, field = self.stages[self.stage], self.lattice.field
-        origins, directions, target = self.shown.draw(stage.rays, self.random)
+        count = min(stage.rays, max(1024, self.shown.total // PIXELS_PER_RAY))
+        origins, directions, target = self.shown.draw(count, self.random)
         rays = lattice_rays(field.frame, field.shape, origins, directions)
-        jitter = self.random.random(stage.rays, dtype=np.float32)
+        jitter = self.random.random(count, dtype=np.float32)
         within = (progress - stage.begin) / (stage.end - stage.begin)
         self.step += 1
         self.error += fit_step(

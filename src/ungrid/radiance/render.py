@@ -8,7 +8,7 @@ outside.
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField
+from ungrid.fields import BrickField, Field
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
 from ungrid.radiance.frames import lattice_rays
@@ -24,9 +24,14 @@ class Renderer:
 
     Args:
         field: on the CPU.
+
+    Raises:
+        InputError: if it is no radiance field.
     """
 
-    def __init__(self, field: BrickField) -> None:
+    def __init__(self, field: Field) -> None:
+        if not isinstance(field, BrickField):
+            raise InputError(f"views of a {type(field).__name__}", "a radiance field")
         self.field, self.lattice = field, Lattice(field)
 
     def view(self, camera: Camera, quantity: str = "value") -> np.ndarray:

@@ -72,9 +72,7 @@ class Camera:
     def resized(self, width: int, height: int) -> "Camera":
         """The same view in other pixels."""
         x, y = width / self.width, height / self.height
-        return replace(
-            self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y
-        )
+        return replace(self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y)
 
     def pixels(self) -> np.ndarray:
         """The centres (height * width, 2) of all pixels as (x, y), row by row."""

@@ -1,0 +1,135 @@
+"""`ungrid nerf SCENE -o F.field`: posed photographs to a radiance field."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from ungrid._base.errors import InputError
+from ungrid.cli.fit import provenance, record, shown_metrics
+from ungrid.cli.progress import described, progress
+from ungrid.cli.run import Run, check_target, readable
+
+if TYPE_CHECKING:
+    from ungrid.domains import Box
+    from ungrid.io.scenes import Scene
+    from ungrid.solvers import FitResult
+
+BUDGET = 120.0  # seconds
+
+
+def nerf(
+    run: Run,
+    scene: Annotated[
+        Path,
+        Argument(
+            help="Folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio), "
+            "poses_bounds.npy (LLFF) or *_par.txt (Middlebury)."
+        ),
+    ],
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="F.field", help="Where to; default: the folder's name, here.")
+    ] = None,
+    background: Annotated[str, Option(help="white or black, behind transparent pixels.")] = "white",
+    holdout: Annotated[
+        int, Option(min=0, metavar="N", help="Hold every N-th view out, where the scene has no split; 0: none.")
+    ] = 8,
+    box: Annotated[
+        str | None, Option(metavar="X0:X1,Y0:Y1,Z0:Z1", help="Part of the world to keep; default: what cameras see.")
+    ] = None,
+    half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
+) -> None:
+    """Fit a radiance field to photographs with cameras, and measure it on the views that were held out."""
+    target = output or Path(scene.resolve().name.split(".")[0] + ".field")
+    check_target(target, (".field",))
+    greys = {"white": 1.0, "black": 0.0}
+    if background not in greys:
+        raise InputError(f"the background {background!r}", "white or black")
+    run.start()
+    with run.setting_up():
+        from ungrid import radiance
+        from ungrid.io import save
+        from ungrid.io.scenes import read_scene
+        from ungrid.solvers import Outcome, remove_checkpoint
+
+        given = read_scene(scene, background=greys[background], holdout=holdout)
+    for note in given.notes:
+        run.say(note)
+    budget = run.common.budget or BUDGET
+    if run.common.plan:
+        run.details["plan"] = planned(given, budget)
+        run.answer_rows({**run.details["plan"], "output": str(target)})
+        return
+    checkpoint = target.with_suffix(".checkpoint")
+    if resume and not checkpoint.is_dir():
+        run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
+    with progress(run) as report:
+        result = radiance.reconstruct(
+            given, budget=budget, steps=run.common.steps, box=box_of(box), seed=run.common.seed,
+            threads=run.common.threads, report=report, checkpoint=checkpoint, resume=resume,
+        )  # fmt: skip
+    result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
+    settings = {"background": background, "holdout": holdout, "box": box, "protocol": radiance.protocol(given)}
+    save(result.field, target, provenance=provenance(scene, result, settings), half=half)
+    if result.outcome not in (Outcome.interrupted, Outcome.diverged):
+        remove_checkpoint(checkpoint)
+    run.outputs.append(str(target))
+    record(run, result)
+    run.details["protocol"] = radiance.protocol(given)
+    run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
+    fill_page(run, scene, given, result)
+    run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
+
+
+def box_of(text: str | None) -> "Box | None":
+    """The box that ``--box`` names.
+
+    Raises:
+        InputError: if it is not three intervals.
+    """
+    from ungrid.domains import Axis, Box
+
+    if text is None:
+        return None
+    try:
+        ends = [[float(end) for end in part.split(":")] for part in text.split(",")]
+        (x0, x1), (y0, y1), (z0, z1) = ends
+    except ValueError:
+        raise InputError(f"the box {text!r}", "X0:X1,Y0:Y1,Z0:Z1") from None
+    return Box(Axis("x", x0, x1), Axis("y", y0, y1), Axis("z", z0, z1))
+
+
+def planned(scene: "Scene", budget: float) -> dict[str, object]:
+    """What a run would do."""
+    camera = scene.views[0].camera
+    pixels = sum(view.camera.width * view.camera.height for view in scene.views)
+    return {
+        "views": len(scene.views), "held_out": len(scene.held_out), "resolution": f"{camera.width}x{camera.height}",
+        "rays": pixels, "pictures_mb": round(3 * pixels / 1e6, 1), "budget_seconds": budget,
+    }  # fmt: skip
+
+
+def fill_page(run: Run, scene: Path, given: "Scene", result: "FitResult") -> None:
+    """What ``--report`` shows: held-out views beside the field's, depths, the curve, and the protocol."""
+    if run.common.report is None:
+        return
+    import numpy as np
+
+    from ungrid.cli.picture import in_colours
+    from ungrid.io.scenes import picture
+    from ungrid.radiance import Renderer
+
+    page = run.page(f"A radiance field of {scene.name}")
+    renderer = Renderer(result.field)
+    for view in (given.held_out or given.views)[:3]:
+        truth = picture(view, given.background)[0].astype(np.float32) / 255
+        shown, depth = renderer.view(view.camera), renderer.view(view.camera, "depth")[..., 0].astype(np.float64)
+        panels = {"photograph": truth, "field": shown, "error, four times": 4 * np.abs(shown - truth)}
+        if np.isfinite(depth).any():
+            panels["depth"] = in_colours(depth, float(np.nanmin(depth)), float(np.nanmax(depth)))
+        page.pictures(view.name, panels)
+    page.curves("The fit", {"psnr db": {"rays": [(row["seconds"], row["psnr_db"]) for row in result.history]}})
+    rows = {row["view"]: {k: v for k, v in row.items() if k != "view"} for row in run.metrics.get("heldout_views", ())}
+    page.table("Held-out views", rows)
+    page.table("Protocol", run.details["protocol"])

@@ -1,0 +1,124 @@
+"""`ungrid nerf` and the views that `ungrid render` makes of its field."""
+
+import json
+
+import numpy as np
+import pytest
+
+import ungrid as library
+from ungrid.io.scenes import picture, read_scene
+from ungrid.radiance.builtin import write_scene
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_scene(tmp_path_factory.mktemp("scene"), views=12, tests=2, size=32)
+
+
+@pytest.fixture(scope="module")
+def field(folder, tmp_path_factory):
+    from ungrid.io import save
+    from ungrid.radiance import reconstruct
+
+    return save(reconstruct(read_scene(folder), steps=60).field, tmp_path_factory.mktemp("field") / "scene.field")
+
+
+def test_photographs_to_a_field_with_a_report(ungrid, folder, tmp_path):
+    page = tmp_path / "page.html"
+    done = ungrid("nerf", folder, "-o", tmp_path / "a.field", "--steps", "40", "--report", page, "--json")
+    assert done.code == 0
+    assert done.object["outputs"] == [str(tmp_path / "a.field"), str(page)]
+    assert done.object["protocol"]["fitted_views"] == 12
+    assert done.object["protocol"]["resolution"] == "32x32"
+    metrics = done.object["metrics"]
+    truth = [picture(view, (1.0, 1.0, 1.0))[0] / 255.0 for view in read_scene(folder).held_out]
+    grey = -10 * np.log10(np.mean([np.mean((one - one.mean(axis=(0, 1))) ** 2) for one in truth]))
+    assert metrics["heldout_psnr_db"] > grey + 3
+    assert len(metrics["heldout_views"]) == 2
+    assert "Protocol" in page.read_text()
+    assert not (tmp_path / "a.checkpoint").exists()
+
+
+def test_the_plan_does_nothing(ungrid, folder, tmp_path):
+    done = ungrid("nerf", folder, "-o", tmp_path / "a.field", "--plan", "--json")
+    assert (done.code, done.object["plan"]["views"], done.object["plan"]["rays"]) == (0, 12, 12 * 32 * 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quantity", ["value", "depth", "normals", "opacity"])
+def test_a_view_as_a_picture(ungrid, field, tmp_path, quantity):
+    done = ungrid("render", field, "-o", tmp_path / "a.png", "--quantity", quantity, "--size", "40x20", "--json")
+    assert (done.code, done.object["shape"]) == (0, [20, 40])
+    assert library.read(tmp_path / "a.png").values.std() > 0.02
+
+
+def test_an_orbit_as_a_clip(ungrid, field, tmp_path):
+    pytest.importorskip("av")
+    done = ungrid("render", field, "-o", tmp_path / "a.mp4", "--orbit", "6", "--fps", "3", "--size", "31x33")
+    assert done.code == 0
+    clip = library.read(tmp_path / "a.mp4")
+    assert clip.values.shape == (6, 34, 32, 3)
+    assert clip.grid.box.axes[0].length == pytest.approx(2.0)
+
+
+def test_a_camera_path_of_nerfstudio(ungrid, field, folder, tmp_path):
+    """The path's only camera is one of the data set's: the same picture."""
+    camera = read_scene(folder).views[0].camera
+    fov = float(np.degrees(2 * np.arctan(camera.height / (2 * camera.fy))))
+    frame = {"camera_to_world": list(camera.pose), "fov": fov, "aspect": 1.0}
+    content = {"camera_type": "perspective", "render_height": 32, "render_width": 32, "fps": 24, "camera_path": [frame]}
+    (tmp_path / "path.json").write_text(json.dumps(content))
+    for name, flags in (("a.png", ("--camera", tmp_path / "path.json")), ("b.png", ())):
+        assert ungrid("render", field, "-o", tmp_path / name, *flags).code == 0
+    first, second = (library.read(tmp_path / name).values for name in ("a.png", "b.png"))
+    np.testing.assert_allclose(first, second, atol=1.5 / 255)
+
+
+def test_the_density_as_a_volume(ungrid, field, tmp_path):
+    done = ungrid("render", field, "-o", tmp_path / "a.npy", "--size", "8x9x10")
+    assert done.code == 0
+    density = np.load(tmp_path / "a.npy")
+    assert density.shape[:3] == (10, 9, 8)
+    assert density.min() >= 0
+    assert density.max() > 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--quantity", "depth", "-o", "a.npy"), "a radiance field, as a picture or a clip"),
+        (("--size", "0x4", "-o", "a.png"), "the size '0x4'"),
+        (("--quantity", "gradient", "-o", "a.png"), "the quantity 'gradient'"),
+        (("--camera", "nowhere.json", "-o", "a.png"), "does not exist"),
+    ],
+)
+def test_wrong_views(ungrid, field, flags, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = ungrid("render", field, *flags)
+    assert done.code == 2
+    assert message in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--background", "pink"), "white or black"),
+        (("--box", "0:1,0:1"), "X0:X1,Y0:Y1,Z0:Z1"),
+        (("--box", "1:0,0:1,0:1"), "low < high"),
+        (("-o", "scene.png"), ".field"),
+        (("--budget", "-1"), "positive numbers"),
+    ],
+)
+def test_wrong_use(ungrid, folder, flags, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = ungrid("nerf", folder, *flags)
+    assert done.code == 2
+    assert message in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_cameras(ungrid, tmp_path):
+    done = ungrid("nerf", tmp_path, "-o", tmp_path / "a.field")
+    assert done.code == 2
+    assert "without cameras" in done.err

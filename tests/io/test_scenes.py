@@ -1,0 +1,234 @@
+"""Readers of scenes: the same cameras written in every format are the same cameras read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ungrid._base.errors import InputError
+from ungrid.io.scenes import Scene, picture, read_scene
+
+WHITE = (1.0, 1.0, 1.0)
+COUNT, WIDTH, HEIGHT, FOCAL = 5, 12, 8, 15.0
+
+
+def poses() -> list[np.ndarray]:
+    """Cameras on an arc, which look at the origin."""
+    made = []
+    for angle in np.linspace(-0.4, 0.4, COUNT):
+        back = np.array([np.sin(angle), 0.1, np.cos(angle)])
+        back /= np.linalg.norm(back)
+        right = np.cross([0.0, 1, 0], back)
+        right /= np.linalg.norm(right)
+        pose = np.eye(4)
+        pose[:3] = np.stack([right, np.cross(back, right), back, 3 * back], axis=1)
+        made.append(pose)
+    return made
+
+
+def colors(number: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, channels), dtype=np.uint8)
+
+
+def pictures(folder: Path, channels: int = 3) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"p{k}.png" for k in range(COUNT)]
+    for k, name in enumerate(names):
+        Image.fromarray(colors(k, channels)).save(folder / name)
+    return names
+
+
+def blender(folder: Path) -> Path:
+    names = pictures(folder / "train", 4)
+    frames = [
+        {"file_path": f"./train/{name[:-4]}", "transform_matrix": pose.tolist()}
+        for name, pose in zip(names, poses(), strict=True)
+    ]
+    content = {"camera_angle_x": 2 * np.arctan(WIDTH / (2 * FOCAL)), "frames": frames}
+    (folder / "transforms_train.json").write_text(json.dumps(content))
+    (folder / "transforms_test.json").write_text(json.dumps({**content, "frames": frames[:2]}))
+    return folder
+
+
+def transforms(folder: Path, **change: Any) -> Path:
+    names = pictures(folder / "images")
+    frames = [
+        {"file_path": f"images/{name}", "transform_matrix": pose.tolist()}
+        for name, pose in zip(names, poses(), strict=True)
+    ]
+    lens = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": WIDTH / 2, "cy": HEIGHT / 2, "w": WIDTH, "h": HEIGHT}
+    (folder / "transforms.json").write_text(json.dumps({**lens, "frames": frames, **change}))
+    return folder
+
+
+def llff(folder: Path) -> Path:
+    """Columns down, right, back; the pictures are half the size that the poses tell."""
+    pictures(folder / "images")
+    rows = []
+    for pose in poses():
+        right, up, back, position = pose[:3].T
+        block = np.stack([-up, right, back, position, [2 * HEIGHT, 2 * WIDTH, 2 * FOCAL]], axis=1)
+        rows.append([*block.ravel(), 2.0, 5.0])
+    np.save(folder / "poses_bounds.npy", np.array(rows))
+    return folder
+
+
+def middlebury(folder: Path) -> Path:
+    names = pictures(folder)
+    lens = np.array([[FOCAL, 0, WIDTH / 2 - 0.5], [0, FOCAL, HEIGHT / 2 - 0.5], [0, 0, 1]])
+    lines = [str(COUNT)]
+    for name, pose in zip(names, poses(), strict=True):
+        turn = (pose[:3, :3] @ np.diag([1.0, -1, -1])).T
+        numbers = [*lens.ravel(), *turn.ravel(), *(-turn @ pose[:3, 3])]
+        lines.append(" ".join([name, *map(repr, map(float, numbers))]))
+    (folder / "thing_par.txt").write_text("\n".join(lines))
+    return folder
+
+
+WRITERS = {"blender": blender, "transforms": transforms, "llff": llff, "middlebury": middlebury}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_the_cameras_that_were_written_are_read(kind: str, tmp_path: Path) -> None:
+    scene = read_scene(WRITERS[kind](tmp_path), holdout=0)
+    assert len(scene.views) == COUNT
+    for view, pose in zip(scene.views, poses(), strict=True):
+        np.testing.assert_allclose(view.camera.matrix, pose, atol=1e-12)
+        found = (view.camera.width, view.camera.height, view.camera.fx, view.camera.fy, view.camera.cx, view.camera.cy)
+        assert found == pytest.approx((WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
+
+
+@pytest.mark.parametrize("kind", ["transforms", "llff", "middlebury"])
+def test_pictures_are_their_bytes(kind: str, tmp_path: Path) -> None:
+    scene = read_scene(WRITERS[kind](tmp_path), holdout=0)
+    for number, view in enumerate(scene.views):
+        found, counts = picture(view, WHITE)
+        np.testing.assert_array_equal(found, colors(number))
+        assert counts.all()
+
+
+def test_straight_alpha_is_composited(tmp_path: Path) -> None:
+    scene = read_scene(blender(tmp_path), background=0.25)
+    assert len(scene.held_out) == 2
+    given = colors(3, 4).astype(float)
+    alpha = given[..., 3:] / 255
+    found, _ = picture(scene.views[3], scene.background)
+    np.testing.assert_allclose(found, given[..., :3] * alpha + 255 * 0.25 * (1 - alpha), atol=0.5 + 1e-3)
+
+
+def test_every_so_manyth_view_is_held_out(tmp_path: Path) -> None:
+    scene = read_scene(llff(tmp_path), holdout=3)
+    assert [view.name for view in scene.held_out] == ["p0.png", "p3.png"]
+    assert [view.name for view in scene.views] == ["p1.png", "p2.png", "p4.png"]
+
+
+def test_nerfstudios_split_lens_and_mask(tmp_path: Path) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[:3] = 255
+    folder = transforms(tmp_path, k1=0.1, p2=0.02, test_filenames=["images/p1.png"])
+    Image.fromarray(mask).save(folder / "mask.png")
+    content = json.loads((folder / "transforms.json").read_text())
+    content["frames"][0]["mask_path"] = "mask.png"
+    (folder / "transforms.json").write_text(json.dumps(content))
+    scene = read_scene(folder)
+    assert [view.name for view in scene.held_out] == ["images/p1.png"]
+    assert scene.views[0].camera.distortion == (0.1, 0.0, 0.0, 0.02, 0.0)
+    np.testing.assert_array_equal(picture(scene.views[0], WHITE)[1], mask > 0)
+
+
+def test_cameras_that_look_one_way_are_noticed(tmp_path: Path) -> None:
+    scene = read_scene(llff(tmp_path))
+    assert scene.forward_facing
+    assert scene.depths == (2.0, 5.0)
+
+
+def test_missing_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
+    folder = transforms(tmp_path)
+    (folder / "images" / "p2.png").unlink()
+    scene = read_scene(folder, holdout=0)
+    assert len(scene.views) == COUNT - 1
+    assert scene.notes == ("1 pictures that transforms.json names do not exist: images/p2.png",)
+
+
+def test_depths_beside_the_pictures_are_no_views(tmp_path: Path) -> None:
+    folder = blender(tmp_path)
+    Image.fromarray(colors(0)).save(folder / "train" / "p0_depth_0001.png")
+    assert len(read_scene(folder).views) == COUNT
+
+
+def _frame(folder: Path, number: int, **change: Any) -> Path:
+    content = json.loads((folder / "transforms.json").read_text())
+    content["frames"][number].update(change)
+    (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "no poses": (lambda f: pictures(f) and f, "without cameras"),
+    "nothing there": (lambda f: f / "nowhere", "does not exist"),
+    "one photograph": (lambda f: _only_first(transforms(f)), "1 photographs"),
+    "no photograph": (lambda f: _without_pictures(transforms(f)), "none of the 5 pictures"),
+    "mirrored axes": (
+        lambda f: _frame(transforms(f), 1, transform_matrix=np.diag([1.0, 1, -1, 1]).tolist()),
+        "mirrored axes",
+    ),
+    "NaN pose": (lambda f: _frame(transforms(f), 1, transform_matrix=np.full((4, 4), np.nan).tolist()), "NaN"),
+    "short pose": (lambda f: _frame(transforms(f), 1, transform_matrix=[[1.0, 0, 0, 0]]), "frame 1"),
+    "zero focal length": (lambda f: transforms(f, fl_x=0.0), "focal lengths"),
+    "no focal length": (lambda f: _without(transforms(f), "fl_x"), "without a focal length"),
+    "fisheye": (lambda f: transforms(f, camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE"),
+    "a picture too many": (lambda f: _one_more(llff(f)), "6 pictures in images, 5 poses"),
+    "no frames": (lambda f: _no_frames(transforms(f)), "without a list of frames"),
+}
+
+
+def _only_first(folder: Path) -> Path:
+    for k in range(1, COUNT):
+        (folder / "images" / f"p{k}.png").unlink()
+    return folder
+
+
+def _without_pictures(folder: Path) -> Path:
+    (folder / "images" / "p0.png").unlink()
+    return _only_first(folder)
+
+
+def _without(folder: Path, key: str) -> Path:
+    content = json.loads((folder / "transforms.json").read_text())
+    del content[key]
+    (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+def _no_frames(folder: Path) -> Path:
+    return _without(folder, "frames")
+
+
+def _one_more(folder: Path) -> Path:
+    Image.fromarray(colors(9)).save(folder / "images" / "p9.png")
+    return folder
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_scenes_are_refused_with_a_reason(kind: str, tmp_path: Path) -> None:
+    make, message = WRONG[kind]
+    with pytest.raises(InputError, match=message):
+        read_scene(make(tmp_path), holdout=0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:60]), "p1.png"),
+        (lambda file: Image.fromarray(colors(0)[:4]).save(file), "as its camera has"),
+        (lambda file: file.unlink(), "does not exist"),
+    ],
+)
+def test_pictures_spoilt_after_the_cameras_were_read(spoil: Any, message: str, tmp_path: Path) -> None:
+    scene: Scene = read_scene(transforms(tmp_path), holdout=0)
+    spoil(scene.views[1].path)
+    with pytest.raises(InputError, match=message):
+        picture(scene.views[1], WHITE)

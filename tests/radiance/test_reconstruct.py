@@ -1,0 +1,139 @@
+"""From photographs to a field, on the built-in scene, whose colours, depths and normals are known exactly."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ungrid._base.errors import InputError
+from ungrid.fields import BrickField
+from ungrid.io import load, save
+from ungrid.io.scenes import Scene, picture, read_scene
+from ungrid.metrics import psnr
+from ungrid.radiance import Renderer, held_out_metrics, reconstruct
+from ungrid.radiance.builtin import SOLIDS, surface_points, trace, write_scene
+from ungrid.radiance.paths import orbit
+from ungrid.sampling import camera_rays
+from ungrid.solvers import FitResult, Outcome
+
+SIZE, STEPS = 48, 400
+MODULE = importlib.import_module("ungrid.radiance.reconstruct")  # whose name in the room is the function
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return read_scene(write_scene(tmp_path_factory.mktemp("scene"), views=24, tests=4, size=SIZE, glossy=False))
+
+
+@pytest.fixture(scope="module")
+def fitted(scene: Scene) -> FitResult:
+    return reconstruct(scene, steps=STEPS, seed=0, threads=2)
+
+
+def test_new_views_are_far_better_than_the_nearest_photographs(scene: Scene, fitted: FitResult) -> None:
+    found = held_out_metrics(fitted.field, scene)
+    nearest = []
+    for view in scene.held_out:
+        away = [np.linalg.norm(view.camera.position - other.camera.position) for other in scene.views]
+        both = (picture(one, scene.background)[0] / 255.0 for one in (view, scene.views[int(np.argmin(away))]))
+        nearest.append(psnr(*both))
+    assert found["heldout_psnr_db"] > np.mean(nearest) + 6
+    assert 0.8 < found["heldout_ssim"] <= 1
+
+
+def test_depths_and_normals_are_those_of_the_solids(scene: Scene, fitted: FitResult) -> None:
+    """Where both meet something: half of the depths within the two spacings over which a surface is spread."""
+    renderer = Renderer(fitted.field)
+    spacing = 1 / fitted.field.stretch
+    apart, aligned = [], []
+    for view in scene.held_out:
+        _, t, normals = trace(*camera_rays(view.camera))
+        depth, directions = renderer.view(view.camera, "depth").ravel(), camera_rays(view.camera)[1]
+        both = np.isfinite(t) & np.isfinite(depth)
+        assert both.mean() > 0.15
+        exact = t * (directions @ view.camera.forward)
+        apart.append(np.abs(depth - exact)[both])
+        found = renderer.view(view.camera, "normals").reshape(-1, 3)
+        aligned.append(np.einsum("ni,ni->n", found, normals)[both])
+    assert np.median(np.concatenate(apart)) < 2 * spacing
+    assert np.median(np.concatenate(aligned)) > np.cos(np.radians(30))
+
+
+def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:
+    renderer = Renderer(fitted.field)
+    for view in scene.held_out:
+        exact = np.isfinite(trace(*camera_rays(view.camera))[1])
+        found = renderer.view(view.camera, "opacity").ravel() > 0.5
+        assert (exact == found).mean() > 0.96
+
+
+def test_equal_seeds_and_steps_give_equal_bits(scene: Scene) -> None:
+    first, second = (reconstruct(scene, steps=24, seed=1, threads=2).field for _ in range(2))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+    other = reconstruct(scene, steps=24, seed=2, threads=2).field
+    assert other.kept != first.kept or not torch.equal(other.nodes, first.nodes)
+
+
+@pytest.mark.parametrize("cut", [2, 20])
+def test_a_resumed_run_gives_the_same_bits(
+    scene: Scene, tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut in the first lattice and in a later one."""
+    whole = reconstruct(scene, steps=24, seed=1, threads=2).field
+    monkeypatch.setattr(MODULE, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(MODULE, "FIRST_REPORT", 0.0)
+    monkeypatch.setattr(MODULE, "GROWTH", 1.0)
+
+    def stop(row: dict[str, float]) -> None:
+        if row["step"] >= cut:
+            raise KeyboardInterrupt
+
+    halted = reconstruct(scene, steps=24, seed=1, threads=2, report=stop, checkpoint=tmp_path / "c")
+    assert halted.outcome is Outcome.interrupted
+    resumed = reconstruct(scene, steps=24, seed=1, threads=2, checkpoint=tmp_path / "c", resume=True)
+    assert resumed.outcome is Outcome.steps
+    assert resumed.stats["steps"] == 24
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(resumed.field.state_dict()[name], weights), name
+
+
+def test_a_checkpoint_of_another_run_is_refused(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "CHECKPOINT_EVERY", 0.0)
+    reconstruct(scene, steps=3, seed=1, threads=2, checkpoint=tmp_path / "c")
+    with pytest.raises(InputError, match="seed"):
+        reconstruct(scene, steps=3, seed=2, threads=2, checkpoint=tmp_path / "c", resume=True)
+
+
+def test_the_file_renders_without_the_photographs(fitted: FitResult, tmp_path: Path) -> None:
+    field = load(save(fitted.field, tmp_path / "scene.field"))
+    assert isinstance(field, BrickField)
+    assert isinstance(fitted.field, BrickField)
+    cameras = orbit(field, 3)
+    assert len(cameras) == 3
+    for camera in cameras:
+        np.testing.assert_array_equal(Renderer(field).view(camera), Renderer(fitted.field).view(camera))
+        assert Renderer(field).view(camera, "opacity").max() > 0.9
+
+
+def test_an_interruption_before_the_first_step_leaves_a_field(scene: Scene) -> None:
+    halted = reconstruct(scene, budget=1e-9, threads=2)
+    assert halted.outcome is Outcome.budget
+    assert halted.stats["steps"] == 0
+
+
+def test_the_traced_scene_is_exact() -> None:
+    """Points of the surface are met from outside at their distance, unless something stands before them."""
+    points = surface_points(4000)
+    origins = np.broadcast_to(np.array([0.3, -2.0, 3.0]), points.shape)
+    away = np.linalg.norm(points - origins, axis=1)
+    _, t, normals = trace(origins, (points - origins) / away[:, None])
+    assert (t <= away + 1e-6).all()
+    seen = np.abs(t - away) < 1e-6
+    assert 0.3 < seen.mean() < 0.7
+    assert (np.einsum("ni,ni->n", normals, points - origins)[seen] <= 1e-9).all()
+    np.testing.assert_allclose(np.linalg.norm(normals[seen], axis=1), 1)
+    assert len(SOLIDS) == 4
