@@ -83,9 +83,20 @@ def test_the_density_as_a_volume(ungrid, field, tmp_path):
     assert density.max() > 1
 
 
+def test_the_surface_as_a_mesh(ungrid, field, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    pytest.importorskip("skimage")
+    done = ungrid("render", field, "-o", tmp_path / "a.ply", "--json")
+    assert (done.code, done.object["open_edges"]) == (0, 0)
+    mesh = trimesh.load(tmp_path / "a.ply", process=False)
+    assert len(mesh.faces) == done.object["faces"] > 100
+    assert mesh.visual.vertex_colors[:, :3].std() > 5
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("--size", "9x9x9", "-o", "a.ply"), "its whole surface"),
         (("--quantity", "depth", "-o", "a.npy"), "a radiance field, as a picture or a clip"),
         (("--size", "0x4", "-o", "a.png"), "the size '0x4'"),
         (("--quantity", "gradient", "-o", "a.png"), "the quantity 'gradient'"),

@@ -76,9 +76,10 @@ def test_demo_writes_its_page(ungrid, tmp_path):
     done = ungrid("demo", "-o", tmp_path / "tour", "--steps", "2", "--json")
     page = (tmp_path / "tour" / "report.html").read_text()
     assert done.code == 0
-    assert done.object["outputs"] == [str(tmp_path / "tour" / name) for name in ("astronaut.field", "report.html")]
+    written = ("astronaut.field", "scene.field", "report.html")
+    assert done.object["outputs"] == [str(tmp_path / "tour" / name) for name in written]
     assert set(done.object["metrics"]["methods_psnr_db"]) == {"grid", "siren", "fourier", "positional", "relu"}
-    assert page.count("<img") == 3 + 3 + 3 + 5
+    assert page.count("<img") == 3 + 3 + 3 + 5 + 6
 
 
 def test_version_and_help(ungrid):

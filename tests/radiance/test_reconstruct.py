@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from ungrid._base.errors import InputError
 from ungrid.fields import BrickField
 from ungrid.io import load, save
+from ungrid.io.meshes import sample_surface
 from ungrid.io.scenes import Scene, picture, read_scene
-from ungrid.metrics import psnr
-from ungrid.radiance import Renderer, held_out_metrics, reconstruct
+from ungrid.metrics import chamfer, psnr
+from ungrid.radiance import Renderer, held_out_metrics, reconstruct, surface
 from ungrid.radiance.builtin import SOLIDS, surface_points, trace, write_scene
 from ungrid.radiance.paths import orbit
 from ungrid.sampling import camera_rays
@@ -59,6 +61,23 @@ def test_depths_and_normals_are_those_of_the_solids(scene: Scene, fitted: FitRes
         aligned.append(np.einsum("ni,ni->n", found, normals)[both])
     assert np.median(np.concatenate(apart)) < 2 * spacing
     assert np.median(np.concatenate(aligned)) > np.cos(np.radians(30))
+
+
+def test_the_surface_is_closed_coloured_and_where_it_should_be(fitted: FitResult) -> None:
+    """Within two spacings on the mean, both ways; what is enclosed is solid, so there is no surface inside."""
+    pytest.importorskip("skimage")
+    mesh, colors = surface(fitted.field)
+    spacing = 1 / fitted.field.stretch
+    assert mesh.open_edges() == 0
+    a, b, c = np.moveaxis(mesh.corners, 1, 0)
+    assert np.einsum("ni,ni->n", a, np.cross(b, c)).sum() / 6 > 0  # its volume: the faces look outwards
+    points, _ = sample_surface(mesh, 4000, np.random.default_rng(0))
+    assert chamfer(points, surface_points(4000)) < 2 * spacing
+    assert colors.shape == mesh.vertices.shape
+    _, nearest = cKDTree(surface_points(20000)).query(mesh.vertices)
+    reddest = colors[:, 0] - colors[:, 2] > 0.4
+    ball = np.linalg.norm(surface_points(20000)[nearest] - SOLIDS[1].center, axis=1) < SOLIDS[1].radius + 0.01
+    assert ball[reddest].mean() > 0.3
 
 
 def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:

@@ -85,6 +85,15 @@ def render(
             run, u, output, size=size, quantity=quantity, path=camera, orbit=orbit, fps=fps, clip=suffix in CLIPS
         )
         return
+    if isinstance(u, BrickField) and suffix in SURFACES:
+        from ungrid.cli.views import render_surface
+
+        if quantity != "value" or (size, region, camera, orbit) != (None, None, None, None):
+            raise InputError(
+                f"a size, part, view or quantity of a scene as {suffix}", "its whole surface, with colours"
+            )
+        render_surface(run, u, output)
+        return
     if quantity in SEEN or camera is not None or orbit is not None:
         raise InputError(f"views as {suffix} of a {type(u).__name__}", "a radiance field, as a picture or a clip")
     part = region_of(region, u.domain.box)

@@ -63,6 +63,23 @@ def render_views(
     run.answer(f"{output}: {len(frames)} view{'s' * (len(frames) > 1)} of {shape[1]} x {shape[0]}")
 
 
+def render_surface(run: Run, u: "BrickField", output: Path) -> None:
+    """Write the surface, with the colours of its vertices where the format has them."""
+    from ungrid.io.meshes import write_mesh
+    from ungrid.radiance.surface import surface
+
+    if run.common.plan:
+        run.answer_rows({"nodes": " x ".join(map(str, u.shape)), "output": str(output)})
+        return
+    mesh, colors = surface(u)
+    write_mesh(output, mesh, colors=None if output.suffix.lower() == ".stl" else colors)
+    open_edges = mesh.open_edges()
+    run.outputs.append(str(output))
+    run.details.update(vertices=len(mesh.vertices), faces=len(mesh.faces), open_edges=open_edges)
+    state = "watertight" if open_edges == 0 else f"{open_edges} open edges"
+    run.answer(f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {state}")
+
+
 def picture_of(values: "np.ndarray") -> "GridSamples":
     """A picture (h, w, 3) as samples."""
     from ungrid.domains import RegularGrid

@@ -5,3 +5,4 @@ from ungrid.radiance.evaluate import held_out_metrics as held_out_metrics
 from ungrid.radiance.evaluate import protocol as protocol
 from ungrid.radiance.reconstruct import reconstruct as reconstruct
 from ungrid.radiance.render import Renderer as Renderer
+from ungrid.radiance.surface import surface as surface

@@ -18,7 +18,7 @@ from ungrid.sampling import Camera, camera_rays
 
 ANGLE = 0.7  # of view, in radians
 DISTANCE = 3.6
-SAMPLES = 3  # a pixel, along each side
+SAMPLES = 2  # a pixel, along each side
 LIGHT = np.array([0.4, -0.5, 0.77]) / np.linalg.norm([0.4, -0.5, 0.77])
 AMBIENT, GLOSS, SHININESS = 0.35, 0.5, 30.0
 NUDGE = 1e-6  # off the surface, for shadow rays

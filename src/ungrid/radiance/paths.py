@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField
+from ungrid.fields import BrickField, Field
 from ungrid.io.files import decoding, existing_file
 from ungrid.radiance.frames import meeting_point
 from ungrid.sampling import Camera
@@ -20,24 +20,24 @@ from ungrid.sampling import Camera
 SWAY = 0.6  # of a spiral, as a share of how far apart the cameras stand
 
 
-def own_cameras(field: BrickField) -> list[Camera]:
+def own_cameras(field: Field) -> list[Camera]:
     """The cameras that a field was fitted to.
 
     Raises:
         InputError: if it has none.
     """
-    view = field.view
+    view = field.view if isinstance(field, BrickField) else {}
     if not view.get("poses"):
         raise InputError("a field without cameras of its own", "a camera path", "name one with --camera PATH.json")
     lens = {name: view[name] for name in ("width", "height", "fx", "fy", "cx", "cy")}
     return [Camera(tuple(pose), **lens) for pose in view["poses"]]
 
 
-def orbit(field: BrickField, frames: int) -> list[Camera]:
+def orbit(field: Field, frames: int) -> list[Camera]:
     """A turn around the scene at the cameras' mean distance and height; a spiral before one that they face from one side."""
     cameras = own_cameras(field)
     poses = np.stack([camera.matrix for camera in cameras])
-    if field.view.get("forward_facing"):
+    if isinstance(field, BrickField) and field.view.get("forward_facing"):
         return _spiral(cameras, poses, frames)
     center = meeting_point(cameras)
     up = poses[:, :3, 1].mean(axis=0)
