@@ -7,7 +7,9 @@ diffusion: λ = 0.4 of u_t = λ u_xx from 200 values whose noise is 5 % of the r
 a coefficient function from 2,500 values with noise 0.1, as a polynomial. PInv's source has the sign of a's gradient corrected,
 and a's boundary values, which PINNacle gives its methods, are not used. The limit is the root of the trace of the inverse
 Fisher matrix of the polynomial's coefficients, whose sensitivities are solved by finite elements, over the rms of the
-coefficient; a polynomial that cannot hold the coefficient adds its own error. `best_of_paper` is table 3 of the paper.
+coefficient; a polynomial that cannot hold the coefficient adds its own error. `best_of_paper` is table 3 of the paper. The
+limit is that of unbiased estimates: HInv's small basis of features, and the paper's networks, prefer simple solutions, and
+so can lie below it.
 """
 
 import argparse

@@ -1,12 +1,14 @@
 """Readers of scenes: the same cameras written in every format are the same cameras read."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from ungrid._base.errors import InputError
 from ungrid.io.scenes import Scene, picture, read_scene
@@ -88,7 +90,70 @@ def middlebury(folder: Path) -> Path:
     return folder
 
 
-WRITERS = {"blender": blender, "transforms": transforms, "llff": llff, "middlebury": middlebury}
+POINTS = np.random.default_rng(0).uniform(-0.3, 0.3, (40, 3))
+
+
+def quaternion(turn: np.ndarray) -> np.ndarray:
+    """w, x, y, z of a rotation, by scipy, which has w last."""
+    return Rotation.from_matrix(turn).as_quat()[[3, 0, 1, 2]]
+
+
+def colmap_rows() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Quaternions and shifts, world to camera, OpenCV axes."""
+    turns = [(pose[:3, :3] @ np.diag([1.0, -1, -1])).T for pose in poses()]
+    return [(quaternion(turn), -turn @ pose[:3, 3]) for turn, pose in zip(turns, poses(), strict=True)]
+
+
+def colmap_text(folder: Path) -> Path:
+    """The pictures are half the size that the cameras tell; two lines for each picture, the second may be empty."""
+    names, place = pictures(folder / "images"), folder / "sparse" / "0"
+    place.mkdir(parents=True)
+    lens = f"7 OPENCV {2 * WIDTH} {2 * HEIGHT} {2 * FOCAL} {2 * FOCAL} {WIDTH} {HEIGHT} 0 0 0 0"
+    (place / "cameras.txt").write_text(f"# cameras\n{lens}\n")
+    lines = ["# images"]
+    for k, (name, (q, t)) in enumerate(zip(names, colmap_rows(), strict=True)):
+        lines += [" ".join(map(str, [k + 1, *q.tolist(), *t.tolist(), 7, name])), "" if k % 2 else "3.0 4.0 -1"]
+    (place / "images.txt").write_text("\n".join(lines) + "\n")
+    (place / "points3D.txt").write_text("\n".join(f"{k} {x} {y} {z} 1 2 3 0.1" for k, (x, y, z) in enumerate(POINTS)))
+    return folder
+
+
+def colmap_binary(folder: Path) -> Path:
+    names, place = pictures(folder / "images"), folder / "sparse" / "0"
+    place.mkdir(parents=True)
+    lens = struct.pack("<QIiQQ3d", 1, 7, 0, WIDTH, HEIGHT, FOCAL, WIDTH / 2, HEIGHT / 2)
+    (place / "cameras.bin").write_bytes(lens)
+    rows = [struct.pack("<Q", COUNT)]
+    for k, (name, (q, t)) in enumerate(zip(names, colmap_rows(), strict=True)):
+        rows.append(struct.pack("<I7dI", k + 1, *q, *t, 7) + name.encode() + b"\0")
+        rows.append(struct.pack("<Q", k) + struct.pack("<ddq", 1.0, 2.0, -1) * k)
+    (place / "images.bin").write_bytes(b"".join(rows))
+    rows = [struct.pack("<Q", len(POINTS))]
+    rows += [struct.pack("<Q3d3BdQii", k, *point, 1, 2, 3, 0.1, 1, 1, 0) for k, point in enumerate(POINTS)]
+    (place / "points3D.bin").write_bytes(b"".join(rows))
+    return folder
+
+
+def neus(folder: Path) -> Path:
+    """Projections of any scale, a negative one among them; the names of the masks have fewer digits."""
+    names, content = pictures(folder / "image"), {}
+    (folder / "mask").mkdir()
+    lens = np.array([[FOCAL, 0, WIDTH / 2 - 0.5], [0, FOCAL, HEIGHT / 2 - 0.5], [0, 0, 1]])
+    for k, (name, pose) in enumerate(zip(names, poses(), strict=True)):
+        turn = (pose[:3, :3] @ np.diag([1.0, -1, -1])).T
+        projection = (-2.0, 3.0)[k % 2] * lens @ np.c_[turn, -turn @ pose[:3, 3]]
+        content[f"world_mat_{k}"] = np.vstack([projection, [0, 0, 0, 1]])
+        content[f"scale_mat_{k}"] = np.diag([2.0, 2, 2, 1]) + np.outer([1.0, 0, 0, 0], [0, 0, 0, 1])
+        Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(folder / "mask" / f"{k}.png")
+        assert name
+    np.savez(folder / "cameras_sphere.npz", **content)
+    return folder
+
+
+WRITERS = {
+    "blender": blender, "transforms": transforms, "llff": llff, "middlebury": middlebury, "colmap text": colmap_text,
+    "colmap binary": colmap_binary, "neus": neus,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -101,7 +166,7 @@ def test_the_cameras_that_were_written_are_read(kind: str, tmp_path: Path) -> No
         assert found == pytest.approx((WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
 
 
-@pytest.mark.parametrize("kind", ["transforms", "llff", "middlebury"])
+@pytest.mark.parametrize("kind", ["transforms", "llff", "middlebury", "colmap text", "colmap binary", "neus"])
 def test_pictures_are_their_bytes(kind: str, tmp_path: Path) -> None:
     scene = read_scene(WRITERS[kind](tmp_path), holdout=0)
     for number, view in enumerate(scene.views):
@@ -145,6 +210,28 @@ def test_cameras_that_look_one_way_are_noticed(tmp_path: Path) -> None:
     assert scene.depths == (2.0, 5.0)
 
 
+def test_neus_says_its_box(tmp_path: Path) -> None:
+    assert read_scene(neus(tmp_path)).box == ((-1.0, -2.0, -2.0), (3.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize("kind", ["colmap text", "colmap binary"])
+def test_colmaps_points_and_their_depths(kind: str, tmp_path: Path) -> None:
+    scene = read_scene(WRITERS[kind](tmp_path))
+    np.testing.assert_allclose(scene.points, POINTS)
+    assert scene.forward_facing
+    assert scene.depths is not None
+    assert 3 - 0.6 < scene.depths[0] < 3 < scene.depths[1] < 3 + 0.6
+
+
+def test_the_largest_of_colmaps_models_is_read(tmp_path: Path) -> None:
+    folder = colmap_text(tmp_path)
+    small = folder / "sparse" / "1"
+    small.mkdir()
+    (small / "cameras.txt").write_text((folder / "sparse" / "0" / "cameras.txt").read_text())
+    (small / "images.txt").write_text("1 1 0 0 0 0 0 0 7 p0.png\n\n")
+    assert len(read_scene(folder, holdout=0).views) == COUNT
+
+
 def test_missing_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
     folder = transforms(tmp_path)
     (folder / "images" / "p2.png").unlink()
@@ -181,6 +268,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no focal length": (lambda f: _without(transforms(f), "fl_x"), "without a focal length"),
     "fisheye": (lambda f: transforms(f, camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE"),
     "a picture too many": (lambda f: _one_more(llff(f)), "6 pictures in images, 5 poses"),
+    "colmap, cut short": (lambda f: _cut(colmap_binary(f) / "sparse" / "0" / "images.bin") and f, "images.bin"),
+    "colmap, fisheye": (lambda f: _fisheye(colmap_text(f)), "OPENCV_FISHEYE"),
+    "neus, a picture too few": (lambda f: (neus(f) / "image" / "p0.png").unlink() or f, "4 pictures and 5 masks"),
     "no frames": (lambda f: _no_frames(transforms(f)), "without a list of frames"),
 }
 
@@ -200,6 +290,16 @@ def _without(folder: Path, key: str) -> Path:
     content = json.loads((folder / "transforms.json").read_text())
     del content[key]
     (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+def _cut(file: Path) -> int:
+    return file.write_bytes(file.read_bytes()[:-20])
+
+
+def _fisheye(folder: Path) -> Path:
+    path = folder / "sparse" / "0" / "cameras.txt"
+    path.write_text(path.read_text().replace("OPENCV", "OPENCV_FISHEYE"))
     return folder
 
 

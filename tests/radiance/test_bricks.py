@@ -167,6 +167,7 @@ def test_adam_is_that_of_torch(field: BrickField) -> None:
         moments.adam(lattice, 0.05, 0.05)
         assert not moments.grads.any()
         assert not moments.touched.any()
+    np.testing.assert_array_equal(lattice.cells, Lattice(field).cells)  # they follow the nodes
     np.testing.assert_allclose(lattice.nodes[BRICK**3 :], twin.detach()[BRICK**3 :], atol=1e-5)
     assert (lattice.nodes[: BRICK**3, 0] == EMPTY).all()
 

@@ -24,7 +24,7 @@ def nerf(
         Path,
         Argument(
             help="Folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio), "
-            "poses_bounds.npy (LLFF) or *_par.txt (Middlebury)."
+            "poses_bounds.npy (LLFF), sparse/0 (COLMAP), *_par.txt (Middlebury) or cameras_sphere.npz (NeuS)."
         ),
     ],
     output: Annotated[

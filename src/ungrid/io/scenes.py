@@ -1,4 +1,4 @@
-"""Posed photographs: Blender's and instant-ngp's and nerfstudio's transforms, LLFF, Middlebury.
+"""Posed photographs: Blender's and instant-ngp's and nerfstudio's transforms, LLFF, COLMAP, Middlebury, NeuS.
 
 Convention: cameras as in `ungrid.sampling.cameras`, in the world of the file that was read. Pictures are read when they are
 asked for, as bytes; straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.linalg import rq
 
 from ungrid._base.errors import InputError
+from ungrid.io.colmap import find_model, read_model
 from ungrid.io.files import decoding, existing_file
 from ungrid.sampling import Camera
 
@@ -53,6 +55,7 @@ class Scene:
         forward_facing: whether the cameras look one way, at a scene that may reach to infinity.
         depths: the nearest and the farthest depth, where the scene says them.
         points: (m, 3) of the surface, where the scene has them.
+        box: the lowest and the highest corner of what counts, where the scene says it.
         notes: what was left out, and why.
     """
 
@@ -62,6 +65,7 @@ class Scene:
     forward_facing: bool = False
     depths: tuple[float, float] | None = None
     points: np.ndarray | None = None
+    box: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -86,16 +90,20 @@ def read_scene(path: str | os.PathLike[str], *, background: float = 1.0, holdout
         ("transforms.json", _transforms),
         ("poses_bounds.npy", _llff),
         ("*_par.txt", _middlebury),
+        ("cameras_sphere.npz", _neus),
     )
     for pattern, reader in readers:
         found = [given] if given.is_file() and given.match(pattern) else sorted(folder.glob(pattern))
         if found and (given.is_dir() or given in found):
             return _finished(reader(found[0]), (background,) * 3, holdout)
+    model = find_model(folder) if given.is_dir() else None
+    if model is not None:
+        return _finished(_colmap(folder, model), (background,) * 3, holdout)
     if given.suffix == ".json":
         return _finished(_transforms(given), (background,) * 3, holdout)
     raise InputError(
         f"{given} without cameras",
-        ", ".join(pattern for pattern, _ in readers),
+        ", ".join([pattern for pattern, _ in readers] + ["COLMAP's sparse/0"]),
         "photographs alone need their poses: run COLMAP or `ns-process-data` first",
     )
 
@@ -266,6 +274,37 @@ def _llff(path: Path) -> Scene:
     return Scene(tuple(views), (), (1.0, 1.0, 1.0), _look_one_way(views), depths)
 
 
+def _colmap(folder: Path, place: Path) -> Scene:
+    """A sparse model and the pictures beside it, in the smallest size that is there."""
+    model = read_model(place)
+    pictures = next((folder / name for name in SMALLER if (folder / name).is_dir()), folder)
+    views, missing = [], []
+    for photograph in sorted(model.photographs, key=lambda one: one.name):
+        file = _picture_file(pictures, photograph.name)
+        if file is None:
+            missing.append(photograph.name)
+            continue
+        if photograph.camera not in model.lenses:
+            raise InputError(f"{photograph.name} with the camera {photograph.camera}", "one of cameras.bin or .txt")
+        lens = model.lenses[photograph.camera]
+        fx, fy, cx, cy, k1, k2, p1, p2 = lens.numbers
+        whole = Camera(
+            tuple(photograph.pose.ravel().tolist()), lens.width, lens.height, fx, fy, cx, cy, (k1, k2, p1, p2, 0.0)
+        )
+        views.append(View(photograph.name, file, whole.resized(*_size(file))))
+    notes = (f"{len(missing)} pictures of the model do not exist: {', '.join(missing)}",) if missing else ()
+    facing = bool(views) and len(model.points) > 0 and _look_one_way(views)
+    depths = _depths(views, model.points) if facing else None
+    return Scene(tuple(views), (), (1.0, 1.0, 1.0), facing, depths, model.points, notes=notes)
+
+
+def _depths(views: list[View], points: np.ndarray) -> tuple[float, float]:
+    """The depths that hold all but a thousandth of what lies before the cameras, at either end."""
+    depths = np.concatenate([(points - view.camera.position) @ view.camera.forward for view in views])
+    low, high = np.quantile(depths[depths > 0], [0.001, 0.999])
+    return float(low), float(high)
+
+
 def _look_one_way(views: list[View]) -> bool:
     """Whether all optical axes are within 45 degrees of their mean."""
     axes = np.stack([view.camera.forward for view in views])
@@ -292,3 +331,51 @@ def _middlebury(path: Path) -> Scene:
         camera = Camera(tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], *center)
         views.append(View(name, path.parent / name, camera))
     return Scene(tuple(views), (), (0.0, 0.0, 0.0))
+
+
+def _neus(path: Path) -> Scene:
+    """IDR and NeuS (Yariv et al. 2020; Wang et al. 2021): `world_mat_i` = K [R | t], `scale_mat_i` from the unit sphere.
+
+    Pictures in ``image``, masks in ``mask``, each in the order of their names, whose numbers may have different widths.
+    """
+    with decoding(existing_file(path), "cameras"), np.load(path, allow_pickle=False) as content:
+        numbers = sorted(int(key.rsplit("_", 1)[1]) for key in content if key.startswith("world_mat_"))
+        matrices = [np.asarray(content[f"world_mat_{k}"], dtype=float) for k in numbers]
+        spheres = [np.asarray(content[f"scale_mat_{k}"], dtype=float) for k in numbers if f"scale_mat_{k}" in content]
+    pictures, masks = (
+        sorted(file for file in (path.parent / name).glob("*") if file.suffix.lower() in PICTURES)
+        for name in ("image", "mask")
+    )
+    if len(pictures) != len(matrices) or len(masks) not in (0, len(pictures)):
+        raise InputError(
+            f"{len(pictures)} pictures and {len(masks)} masks beside {path.name} with {len(matrices)} cameras",
+            "one picture in image/ for each camera, and masks for all or none",
+        )
+    views = []
+    for k, (file, matrix) in enumerate(zip(pictures, matrices, strict=True)):
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+            raise InputError(f"{path.name}: world_mat_{numbers[k]}", "4 x 4 finite numbers")
+        lens, pose = _decomposed(matrix[:3])
+        width, height = _size(file)
+        camera = Camera(
+            tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], lens[0, 2] + 0.5, lens[1, 2] + 0.5
+        )
+        views.append(View(file.name, file, camera, masks[k] if masks else None))
+    box = None
+    if spheres:
+        center, radius = spheres[0][:3, 3], spheres[0][0, 0]
+        box = (tuple((center - radius).tolist()), tuple((center + radius).tolist()))
+    return Scene(tuple(views), (), (1.0, 1.0, 1.0), box=box)
+
+
+def _decomposed(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """K (3, 3) and the camera-to-world matrix with OpenGL axes of a projection K [R | t] (3, 4) of any scale."""
+    lens, turn = rq(projection[:, :3])
+    signs = np.sign(np.diag(lens))
+    lens, turn = lens * signs, signs[:, None] * turn
+    if np.linalg.det(turn) < 0:  # the projection's scale is negative
+        turn, projection = -turn, -projection
+    pose = np.eye(4)
+    pose[:3, :3] = turn.T @ np.diag([1.0, -1.0, -1.0])
+    pose[:3, 3] = -np.linalg.solve(projection[:, :3], projection[:, 3])
+    return lens / lens[2, 2], pose

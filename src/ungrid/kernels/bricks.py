@@ -29,6 +29,7 @@ WIDTH = 8  # numbers of a node
 SUMS = WIDTH - 1  # that a ray adds up: three colours and the features
 HARMONICS = 16
 TILE = 64  # rays shaded together
+CHUNK = 64 * TILE  # rays that share the same buffers in rendering
 LONGEST = 1024  # samples of a ray
 RAW_LIMIT = np.float32(20)  # a larger raw density counts as this: opaque within a step
 
@@ -285,21 +286,22 @@ def render(origins, directions, views, background, bricks, how, decoder, color, 
     """
     total = origins.shape[0]
     centred = np.full(total, F(0.5))
-    tiles = (total + TILE - 1) // TILE
-    for tile in prange(tiles):
+    chunks = (total + CHUNK - 1) // CHUNK
+    for chunk in prange(chunks):
         samples, rays = buffers(), tables(decoder.first.shape[1])
         first, left, inputs, _, _, added = rays
-        begin, end = tile * TILE, min(total, (tile + 1) * TILE)
-        shade(begin, end, origins, directions, views, centred, bricks, how, decoder, samples, rays)
-        for r in range(begin, end):
-            i = r - begin
-            opacity[r] = F(1) - left[i]
-            for a in range(3):
-                color[r, a] = inputs[i, a] + left[i] * background[a] + opacity[r] * added[i, a]
-                middle[r, a] = F(0)
-            for s in range(first[i], first[i + 1]):
+        for begin in range(chunk * CHUNK, min(total, (chunk + 1) * CHUNK), TILE):
+            end = min(begin + TILE, total)
+            shade(begin, end, origins, directions, views, centred, bricks, how, decoder, samples, rays)
+            for r in range(begin, end):
+                i = r - begin
+                opacity[r] = F(1) - left[i]
                 for a in range(3):
-                    middle[r, a] += samples[3][s] * (origins[r, a] + samples[6][s] * directions[r, a])
+                    color[r, a] = inputs[i, a] + left[i] * background[a] + opacity[r] * added[i, a]
+                    middle[r, a] = F(0)
+                for s in range(first[i], first[i + 1]):
+                    for a in range(3):
+                        middle[r, a] += samples[3][s] * (origins[r, a] + samples[6][s] * directions[r, a])
 
 
 @njit(cache=True, fastmath=True)
@@ -433,8 +435,10 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight):
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def adam(nodes, grads, touched, mean, square, density_rate, color_rate, beta1, beta2, scale1, scale2):
-    """One step of Adam on the nodes that have gradients, which are summed over the threads and cleared.
+def adam(
+    index, bricks, nodes, cells, grads, touched, mean, square, density_rate, color_rate, beta1, beta2, scale1, scale2
+):
+    """One step of Adam on the nodes that have gradients, which are summed over the threads and cleared; cells follow.
 
     Nodes without rest, their means too (Kingma and Ba 2015; lazy, as every sparse Adam is). ``scale1``, ``scale2`` are
     ``1 / (1 - beta^t)``.
@@ -459,24 +463,34 @@ def adam(nodes, grads, touched, mean, square, density_rate, color_rate, beta1, b
                     nodes[q, f] -= rate * m * scale1 / (F(math.sqrt(v * scale2)) + F(1e-12))
         for w in range(threads):
             touched[w, b] = 0
+        if b > 0:
+            copy_densities(index, bricks, nodes, cells, b)
+
+
+@njit(cache=True)
+def copy_densities(index, bricks, nodes, cells, b):
+    """Write the raw densities of a brick's nodes to its cells, and to those of the bricks before it, which end in them.
+
+    Every number in `cells` comes from one brick, so bricks may be copied side by side.
+    """
+    for a in range(8):
+        di, dj, dk = a >> 2, (a >> 1) & 1, a & 1
+        i, j, k = bricks[b, 0] - di, bricks[b, 1] - dj, bricks[b, 2] - dk
+        if i < 0 or j < 0 or k < 0 or index[i, j, k] == 0:
+            continue
+        base = np.int64(index[i, j, k]) * 128
+        for u in range(1 if di else 4):
+            for v in range(1 if dj else 4):
+                for w in range(1 if dk else 4):
+                    raw = nodes[b * 64 + u * 16 + v * 4 + w, 0]
+                    cells[base + (u + 4 * di) * 25 + (v + 4 * dj) * 5 + w + 4 * dk] = raw
 
 
 @njit(cache=True, parallel=True)
 def fill_cells(index, bricks, nodes, cells):
-    """Copy the raw densities of every brick's nodes, and of the first ones of the bricks behind it, to `cells`."""
+    """Copy the raw densities of all bricks' nodes to `cells`, which are empty where nothing is copied to."""
     for b in prange(1, bricks.shape[0]):
-        for a in range(8):
-            di, dj, dk = a >> 2, (a >> 1) & 1, a & 1
-            i, j, k = bricks[b, 0] + di, bricks[b, 1] + dj, bricks[b, 2] + dk
-            source = np.int64(0)
-            if i < index.shape[0] and j < index.shape[1] and k < index.shape[2]:
-                source = np.int64(index[i, j, k])
-            for u in range(1 if di else 4):
-                for v in range(1 if dj else 4):
-                    for w in range(1 if dk else 4):
-                        cells[b * 128 + (u + 4 * di) * 25 + (v + 4 * dj) * 5 + w + 4 * dk] = nodes[
-                            source * 64 + u * 16 + v * 4 + w, 0
-                        ]
+        copy_densities(index, bricks, nodes, cells, b)
 
 
 @njit(cache=True, parallel=True)

@@ -65,6 +65,8 @@ def extent_of(scene: Scene, box: Box | None = None) -> Extent:
         raise InputError("cameras that all stand at one place", "photographs from different places")
     if box is not None:
         return _box_extent(box.low, box.high)
+    if scene.box is not None:
+        return _box_extent(*map(np.array, scene.box))
     if scene.forward_facing and scene.depths is not None:
         return _projective_extent(cameras, scene.depths[0])
     center = meeting_point(cameras)

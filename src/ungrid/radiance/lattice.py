@@ -36,6 +36,7 @@ class Lattice:
         self.cells = np.full((field.kept + 1) * 128, EMPTY, np.float32)
         self.mask = np.zeros(field.kept + 1, np.uint64)
         self.far = np.zeros(field.blocks, np.uint8)
+        kernels.fill_cells(self.index, self.places, self.nodes, self.cells)
         self.refresh()
 
     @property
@@ -54,13 +55,8 @@ class Lattice:
         field = self.field
         return kernels.Decoder(*(w.detach().numpy() for w in (field.first, field.second, field.last)))
 
-    def copy_densities(self) -> None:
-        """After a change of the nodes."""
-        kernels.fill_cells(self.index, self.places, self.nodes, self.cells)
-
     def refresh(self) -> None:
-        """Densities, and what of the lattice can be seen at all."""
-        self.copy_densities()
+        """What of the lattice can be seen at all, after changes of the densities."""
         kernels.fill_mask(self.cells, self.how.floor, self.mask)
         unseen = self.mask[self.index] == 0
         away = ndimage.distance_transform_cdt(unseen, "chessboard")

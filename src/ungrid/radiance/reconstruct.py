@@ -42,6 +42,7 @@ DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
 DECAY = 0.1  # of the rates within a stage
 BETAS = (0.9, 0.99)
 SMOOTHNESS = 1e-3 / 65536  # for each ray of a step
+SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY = 16  # steps
 
 
@@ -85,7 +86,8 @@ class Moments:
         self.steps += 1
         scales = [1 / (1 - beta**self.steps) for beta in BETAS]
         numbers = map(np.float32, (density_rate, color_rate, *BETAS, *scales))
-        kernels.adam(lattice.nodes, self.grads, self.touched, self.mean, self.square, *numbers)
+        arrays = (self.grads, self.touched, self.mean, self.square)
+        kernels.adam(lattice.index, lattice.places, lattice.nodes, lattice.cells, *arrays, *numbers)
 
     def adam_decoder(self, lattice: Lattice, grads: list[np.ndarray], rate: float, step: int) -> None:
         """A step of the decoder, which is never started anew."""
@@ -155,7 +157,11 @@ def compile_kernels(threads: int) -> None:
     lattice = Lattice(new_field(extent, 8, (1.0, 1.0, 1.0), 0))
     moments = Moments(lattice, threads)
     rays = np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)
-    fit_step(lattice, moments, rays, rays[1], np.zeros(1, np.float32), np.zeros((1, 3), np.float32), (1.0, 1.0, 1.0))
+    for step in (SMOOTH_EVERY, MASK_EVERY):
+        fit_step(
+            lattice, moments, rays, rays[1], np.zeros(1, np.float32), np.zeros((1, 3), np.float32), (1.0, 1.0, 1.0),
+            step=step,
+        )  # fmt: skip
 
 
 def fit_step(
@@ -178,14 +184,13 @@ def fit_step(
         *rays, views, jitter, target, behind, lattice.bricks, lattice.how, lattice.decoder, moments.grads,
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
-    smoothness = np.float32(SMOOTHNESS * len(target))
-    kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, smoothness)
+    if step % SMOOTH_EVERY == 0:
+        weight = np.float32(SMOOTH_EVERY * SMOOTHNESS * len(target))
+        kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, weight)
     moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
     moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
     if step % MASK_EVERY == 0:
         lattice.refresh()
-    else:
-        lattice.copy_densities()
     return float(losses.sum()) / target.size
 
 
@@ -237,7 +242,6 @@ class _Run:
         """Go on to a finer lattice and larger pictures."""
         self.stage = number
         self.shown = smaller(self.pictures, self.stages[number].shrink)
-        self.lattice.copy_densities()
         field = refined(self.lattice, self.extent, self.stages[number].longest, self.moments.seen.max(axis=0))
         self.lattice = Lattice(field)
         self.moments = Moments(self.lattice, self.threads, self.moments.decoder)
