@@ -36,6 +36,10 @@ def test_photographs_to_a_field_with_a_report(ungrid, folder, tmp_path):
     assert metrics["heldout_psnr_db"] > grey + 3
     assert len(metrics["heldout_views"]) == 2
     assert "Protocol" in page.read_text()
+    again = ungrid("evaluate", tmp_path / "a.field", "--json")
+    assert again.code == 0
+    assert again.object["metrics"]["heldout_psnr_db"] == pytest.approx(metrics["heldout_psnr_db"], abs=1e-4)
+    assert again.object["protocol"] == done.object["protocol"]
     assert not (tmp_path / "a.checkpoint").exists()
 
 

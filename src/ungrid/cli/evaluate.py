@@ -33,8 +33,12 @@ def evaluate(
     with run.setting_up():
         from ungrid import io, signals
 
-        origin = io.read_header(field).get("provenance", {})
+        header = io.read_header(field)
+        origin = header.get("provenance", {})
         source = against or own_source(field, origin)
+        if header["class"] == "BrickField":
+            evaluate_scene(run, field, source, origin)
+            return
         reading = reading_of(origin, source, against is None)
         given = Reading(coords=coords, values=values, variable=variable).given()
         samples = Reading(**{**reading, **given}).samples(source)
@@ -46,6 +50,23 @@ def evaluate(
     if against is None:
         run.metrics.update(own_holdout(u, samples, origin))
     run.details["against"] = str(source)
+    run.answer_rows(shown_metrics(run.metrics))
+
+
+def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) -> None:
+    """Measure a radiance field on the views that its scene holds out, as `ungrid nerf` read it."""
+    from ungrid import io, radiance
+    from ungrid.io.scenes import read_scene
+
+    grey = {"white": 1.0, "black": 0.0}[origin.get("background", "white")]
+    scene = read_scene(source, background=grey, holdout=origin.get("holdout", 8))
+    if not scene.held_out:
+        raise InputError(f"{source} without held-out views", "a test split, or --holdout N of `ungrid nerf`")
+    if run.common.plan:
+        run.answer_rows({"field": str(field), "against": str(source), "views": len(scene.held_out)})
+        return
+    run.metrics.update(radiance.held_out_metrics(io.load(field), scene))
+    run.details.update(against=str(source), protocol=radiance.protocol(scene))
     run.answer_rows(shown_metrics(run.metrics))
 
 
@@ -85,7 +106,7 @@ def own_source(field: Path, origin: dict[str, Any]) -> Path:
     """
     stored = Path(origin.get("source", ""))
     for candidate in (stored, field.parent / stored.name):
-        if candidate.is_file():
+        if stored.name and candidate.exists():
             return candidate
     raise InputError(
         f"{field} was fitted to {str(stored)!r}, which is not there", "a source", "name one with --against"
