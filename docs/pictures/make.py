@@ -1,9 +1,10 @@
-"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions of equations.
+"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions of equations; a scene.
 
-python docs/pictures/make.py tour equations
+python docs/pictures/make.py tour equations scene
 """
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import skimage.data
 from PIL import Image, ImageDraw
 
 import ungrid
-from ungrid import pde
+from ungrid import pde, radiance
 from ungrid.cli.picture import in_colours, in_two_colours
+from ungrid.cli.views import coloured
 from ungrid.domains import Domain, RegularGrid
+from ungrid.io.scenes import picture, read_scene
+from ungrid.radiance.builtin import write_scene
 
 SIDE = 384  # pixels of every panel
 REGION = ((-0.72, -0.47), (-0.27, -0.02))  # y and x: a face
@@ -73,6 +77,25 @@ def equations() -> None:
     beside(panels, "equations.png")
 
 
+def scene() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        given = read_scene(write_scene(folder, views=60, tests=4, size=128))
+        field = radiance.reconstruct(given, budget=60.0).field
+        view = given.held_out[2]
+        photograph = Image.fromarray(picture(view, given.background)[0]).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    renderer, camera = radiance.Renderer(field), view.camera.resized(SIDE, SIDE)
+    depth, normals = (
+        coloured([renderer.view(camera, kind)], kind, given.background)[0] for kind in ("depth", "normals")
+    )
+    panels = [
+        panel(np.asarray(photograph) / 255, "a view that was kept out"),
+        panel(renderer.view(camera), "the field there, three times finer"),
+        panel(depth, "its depth"),
+        panel(normals, "its normals"),
+    ]
+    beside(panels, "scene.png")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("tour", "equations"):
-        {"tour": tour, "equations": equations}[name]()
+    for name in sys.argv[1:] or ("tour", "equations", "scene"):
+        {"tour": tour, "equations": equations, "scene": scene}[name]()
