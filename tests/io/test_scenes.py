@@ -136,16 +136,16 @@ def colmap_binary(folder: Path) -> Path:
 
 def neus(folder: Path) -> Path:
     """Projections of any scale, a negative one among them; the names of the masks have fewer digits."""
-    names, content = pictures(folder / "image"), {}
+    pictures(folder / "image")
+    content = {}
     (folder / "mask").mkdir()
     lens = np.array([[FOCAL, 0, WIDTH / 2 - 0.5], [0, FOCAL, HEIGHT / 2 - 0.5], [0, 0, 1]])
-    for k, (name, pose) in enumerate(zip(names, poses(), strict=True)):
+    for k, pose in enumerate(poses()):
         turn = (pose[:3, :3] @ np.diag([1.0, -1, -1])).T
         projection = (-2.0, 3.0)[k % 2] * lens @ np.c_[turn, -turn @ pose[:3, 3]]
         content[f"world_mat_{k}"] = np.vstack([projection, [0, 0, 0, 1]])
         content[f"scale_mat_{k}"] = np.diag([2.0, 2, 2, 1]) + np.outer([1.0, 0, 0, 0], [0, 0, 0, 1])
         Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(folder / "mask" / f"{k}.png")
-        assert name
     np.savez(folder / "cameras_sphere.npz", **content)
     return folder
 

@@ -55,7 +55,7 @@ def gradients(
     decoder = kernels.Decoder(*(np.zeros((threads, *w.shape), np.float32) for w in lattice.decoder))
     behind = np.tile(np.array(field.background, np.float32), (len(target), 1))
     with single_threaded_blas():
-        losses, _ = kernels.square_error(
+        losses = kernels.square_error(
             *rays, target, behind, *everything(lattice), lattice.decoder, moments.grads, decoder, moments.touched,
             moments.seen,
         )  # fmt: skip

@@ -1,5 +1,9 @@
 """Frames: where the cameras look, and rays that stay straight."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,13 +15,13 @@ from ungrid.radiance.frames import extent_of, lattice_rays, meeting_point
 from ungrid.sampling import Camera, camera_rays
 
 
-def test_axes_meet_where_the_cameras_look(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_axes_meet_where_the_cameras_look(tmp_path: Path) -> None:
     cameras = [view.camera for view in read_scene(transforms(tmp_path)).views]
     np.testing.assert_allclose(meeting_point(cameras), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("writer", [transforms, llff])
-def test_rays_of_the_world_are_rays_of_the_lattice(writer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_rays_of_the_world_are_rays_of_the_lattice(writer: Callable[[Path], Path], tmp_path: Path) -> None:
     """Points along a ray of the world, sent through the frame, lie on the lattice's ray, in the same order."""
     scene = read_scene(writer(tmp_path), holdout=0)
     extent = extent_of(scene)
@@ -41,7 +45,7 @@ def test_rays_of_the_world_are_rays_of_the_lattice(writer, tmp_path) -> None:  #
     assert met > 100
 
 
-def test_a_forward_facing_scene_reaches_to_infinity(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_forward_facing_scene_reaches_to_infinity(tmp_path: Path) -> None:
     scene = read_scene(llff(tmp_path), holdout=0)
     extent = extent_of(scene)
     blocks = extent.blocks(32)
@@ -55,7 +59,7 @@ def test_a_forward_facing_scene_reaches_to_infinity(tmp_path) -> None:  # type: 
     assert near[2] / near[3] == pytest.approx(0, abs=1e-3)  # its pitch is that of the mean axis, normalised
 
 
-def test_a_given_box_is_kept(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_given_box_is_kept(tmp_path: Path) -> None:
     box = Box(x=(-1, 2), y=(0, 1), z=(-3, 3))
     extent = extent_of(read_scene(transforms(tmp_path)), box)
     blocks = extent.blocks(64)
@@ -66,14 +70,13 @@ def test_a_given_box_is_kept(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert (corners < 4 * np.array(blocks) - 1 + 1e-9).all()
 
 
-def moved(scene: Scene, change) -> Scene:  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def moved(scene: Scene, change: Callable[[Camera], Camera]) -> Scene:
+    """The scene with other cameras, and none held out."""
     views = tuple(replace(view, camera=change(view.camera)) for view in scene.views)
     return replace(scene, views=views, held_out=())
 
 
-def test_cameras_at_one_place_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_cameras_at_one_place_are_refused(tmp_path: Path) -> None:
     def at_one_place(camera: Camera) -> Camera:
         pose = camera.matrix.copy()
         pose[:3, 3] = 1.0
@@ -83,7 +86,7 @@ def test_cameras_at_one_place_are_refused(tmp_path) -> None:  # type: ignore[no-
         extent_of(moved(read_scene(transforms(tmp_path)), at_one_place))
 
 
-def test_cameras_that_look_away_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_cameras_that_look_away_are_refused(tmp_path: Path) -> None:
     """OpenCV axes where OpenGL's are expected: the second and the third column have the other sign."""
 
     def flipped(camera: Camera) -> Camera:

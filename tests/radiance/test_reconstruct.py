@@ -138,7 +138,7 @@ def test_the_file_renders_without_the_photographs(fitted: FitResult, tmp_path: P
         assert Renderer(field).view(camera, "opacity").max() > 0.9
 
 
-def test_an_interruption_before_the_first_step_leaves_a_field(scene: Scene) -> None:
+def test_a_budget_that_is_over_at_once_leaves_a_field(scene: Scene) -> None:
     halted = reconstruct(scene, budget=1e-9, threads=2)
     assert halted.outcome is Outcome.budget
     assert halted.stats["steps"] == 0

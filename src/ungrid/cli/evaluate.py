@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from ungrid._base.errors import InputError
 from ungrid.cli.fit import shown_metrics
+from ungrid.cli.nerf import GREYS
 from ungrid.cli.reading import Reading
 from ungrid.cli.run import Run
 
@@ -58,8 +59,9 @@ def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) 
     from ungrid import io, radiance
     from ungrid.io.scenes import read_scene
 
-    grey = {"white": 1.0, "black": 0.0}[origin.get("background", "white")]
-    scene = read_scene(source, background=grey, holdout=origin.get("holdout", 8))
+    grey = GREYS.get(origin.get("background", "white"), 1.0)
+    stored = {"holdout": origin["holdout"]} if "holdout" in origin else {}
+    scene = read_scene(source, background=grey, **stored)
     if not scene.held_out:
         raise InputError(f"{source} without held-out views", "a test split, or --holdout N of `ungrid nerf`")
     if run.common.plan:

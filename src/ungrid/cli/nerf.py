@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ungrid.solvers import FitResult
 
 BUDGET = 120.0  # seconds
+GREYS = {"white": 1.0, "black": 0.0}  # the backgrounds by name
 
 
 def nerf(
@@ -43,8 +44,7 @@ def nerf(
     """Fit a radiance field to photographs with cameras, and measure it on the views that were held out."""
     target = output or Path(scene.resolve().name.split(".")[0] + ".field")
     check_target(target, (".field",))
-    greys = {"white": 1.0, "black": 0.0}
-    if background not in greys:
+    if background not in GREYS:
         raise InputError(f"the background {background!r}", "white or black")
     run.start()
     with run.setting_up():
@@ -53,7 +53,7 @@ def nerf(
         from ungrid.io.scenes import read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
-        given = read_scene(scene, background=greys[background], holdout=holdout)
+        given = read_scene(scene, background=GREYS[background], holdout=holdout)
     for note in given.notes:
         run.say(note)
     budget = run.common.budget or BUDGET

@@ -41,7 +41,7 @@ L = np.uint64
 class Bricks(NamedTuple):
     """A lattice as the kernels read it."""
 
-    index: np.ndarray  # type: ignore[assignment]  # not the method of a tuple. (Bx, By, Bz) uint32: the number of each brick
+    numbers: np.ndarray  # (Bx, By, Bz) uint32: the number of each brick
     far: np.ndarray  # (Bx, By, Bz) uint8: chessboard distance to the next brick that can be seen, 0 there
     mask: np.ndarray  # (bricks,) uint64: the cells that can be seen
     cells: np.ndarray  # (bricks * 128,): raw densities of a brick's nodes and of the first ones behind them, 5^3
@@ -240,7 +240,7 @@ def shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, 
     n = 0
     for r in range(begin, end):
         i = r - begin
-        t0, t1 = inside(origins[r], directions[r], bricks.index.shape)
+        t0, t1 = inside(origins[r], directions[r], bricks.numbers.shape)
         first[i], left[i] = n, F(1)
         if t1 > t0:
             d = directions[r]
@@ -342,7 +342,7 @@ def square_error(
     sample so far.
     """
     total, threads = origins.shape[0], grads.shape[0]
-    losses, kept = np.zeros(threads), np.zeros(threads)
+    losses = np.zeros(threads)
     for w in prange(threads):
         samples, rays = buffers(), tables(decoder.first.shape[1])
         first, left, inputs, one, two, added = rays
@@ -353,7 +353,6 @@ def square_error(
             end = min(begin + TILE, stop)
             n = end - begin
             shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, samples, rays)
-            kept[w] += first[n]
             for i in range(n):
                 grad_left[i] = F(0)
                 for a in range(3):
@@ -377,7 +376,7 @@ def square_error(
                 for a in range(3):
                     grad_sums[i, a] += error[i, a]
                 ray_backward(i, grad_sums, grad_left, rays, samples, bricks.nodes, grads[w], touched[w], seen[w])
-    return losses, kept
+    return losses
 
 
 @njit(cache=True)

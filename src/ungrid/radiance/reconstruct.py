@@ -180,7 +180,7 @@ def fit_step(
     threads = len(moments.grads)
     decoder = [np.zeros((threads, *w.shape), np.float32) for w in lattice.decoder]
     behind = np.tile(np.array(background, np.float32), (len(target), 1))
-    losses, _ = kernels.square_error(
+    losses = kernels.square_error(
         *rays, views, jitter, target, behind, lattice.bricks, lattice.how, lattice.decoder, moments.grads,
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
