@@ -16,6 +16,7 @@ from ungrid.domains import Box
 from ungrid.encodings import (
     Constrained,
     CornerFunctions,
+    ElasticCorner,
     FourierFeatures,
     Identity,
     Joined,
@@ -50,6 +51,7 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     ),
     "CornerFunctions": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (2 / 3, 2.0)),
     "CornerFunctions, cosine": lambda seed: CornerFunctions((0.7, 0.6 + seed / 100), 2.6, 3.0, (1.5,), cosine=True),
+    "ElasticCorner": lambda seed: ElasticCorner((0.7, 0.6 + seed / 100), 2.6, 3.0, ((0.55, 0.0), (1.6, 0.2)), cut=4.7),
     "Constrained": lambda seed: Constrained(
         RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed),
         (

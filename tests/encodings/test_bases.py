@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
-from ungrid.encodings import CornerFunctions, Joined, Multipoles, Products, RandomFeatures, Ridges
+from ungrid.encodings import CornerFunctions, ElasticCorner, Joined, Multipoles, Products, RandomFeatures, Ridges
 from ungrid.encodings.products import legendre
 from ungrid.operators import Jet, laplacian
 
@@ -21,6 +21,8 @@ BASES: dict[str, Callable[[], nn.Module]] = {
     "sine": lambda: RandomFeatures(2, 4, scale=(2.0, 1.0), extent=(1.0, 0.5), shape="sine"),
     "corner": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (2 / 3, 4 / 3, 2.0)),
     "corner, cosine": lambda: CornerFunctions((0.7, 0.6), 2.6, 3.0, (0.5, 3.0), cosine=True),
+    "elastic corner": lambda: ElasticCorner((0.7, 0.6), 2.6, 3.0, ((0.55, 0.0),)),
+    "elastic corner, whole": lambda: ElasticCorner((0.7, 0.6), 2.6, 3.0, ((1.0, 0.0),), cut=4.7),
     "poles": lambda: Multipoles((0.8, 0.7), 0.1, 2),
     "joined": lambda: Joined(
         (Multipoles((0.8, 0.7), 0.1, 1), RandomFeatures(2, 2, scale=(1.0, 1.0), extent=(1.0, 1.0)))
@@ -67,7 +69,29 @@ def test_corner_functions_meet_the_conditions_on_both_edges(angle: float) -> Non
     assert float(whole(vertex + r * second).abs().max()) < 1e-11
 
 
+def test_the_functions_of_an_elastic_corner_are_biharmonic_and_hold_kolosovs_displacements() -> None:
+    """``Δ Δ f = 0``, and ``κ z^λ - λ z z*^(λ-1) - d* z*^λ`` solves the equation of equilibrium, component by component."""
+    exponent, d, kolosov = complex(1.6, 0.2), complex(0.3, -0.8), 1.8
+    basis, x = ElasticCorner((0.7, 0.6), 0.0, 3.0, ((1.6, 0.2),), cut=4.7).double(), points(20)
+    fourth = basis.partials(x, [(4, 0), (2, 2), (0, 4)])
+    assert float((fourth[0] + 2 * fourth[1] + fourth[2]).abs().max() / fourth.abs().max()) < 1e-12
+
+    def second(a: int, b: int) -> Tensor:
+        """Of the displacement u + iv."""
+        row = basis.partials(x, [(a, b)])[0]
+        power = torch.complex(row[:, 0], row[:, 1])  # z^λ
+        product = torch.complex(row[:, 2], row[:, 3])  # z* z^(λ-1)
+        return kolosov * power - (exponent * product).conj() - (d * power).conj()
+
+    xx, xy, yy = second(2, 0), second(1, 1), second(0, 2)
+    ratio = 2 / (kolosov - 1)  # (λ + μ) / μ
+    balance = [ratio * (xx.real + xy.imag) + xx.real + yy.real, ratio * (xy.real + yy.imag) + xx.imag + yy.imag]
+    assert float(torch.stack(balance).abs().max() / xx.abs().max()) < 1e-12
+
+
 def test_what_cannot_be_made() -> None:
+    with pytest.raises(InputError, match="real parts above zero"):
+        ElasticCorner((0.0, 0.0), 0.0, 1.0, ((0.0, 1.0),))
     with pytest.raises(InputError, match="positive numbers"):
         CornerFunctions((0.0, 0.0), 0.0, 1.0, (0.0,))
     with pytest.raises(InputError, match="one number of coordinates"):

@@ -5,15 +5,8 @@ import pytest
 import torch
 
 from ungrid import pde
-from ungrid.pde.spaces import (
-    MOST_WAVES,
-    Features,
-    corner_functions,
-    free_cut,
-    given_waves,
-    hole_functions,
-    random_field,
-)
+from ungrid.pde.corners import corner_functions, free_cut, hole_functions
+from ungrid.pde.spaces import MOST_WAVES, Features, given_waves, random_field
 from ungrid.solvers.output_layer import least_squares
 
 PI = np.pi

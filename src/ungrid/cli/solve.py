@@ -155,7 +155,7 @@ def fill_page(
 
 
 def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]) -> dict[str, "np.ndarray"]:
-    """The first component over a plane domain, the second axis upwards; white outside; over time at its end."""
+    """Every component over a plane domain, the second axis upwards; white outside; over time at its end."""
     import numpy as np
 
     from ungrid.cli.picture import in_colours, in_two_colours
@@ -172,19 +172,21 @@ def plane_pictures(posed: "Problem", result: "FitResult", others: dict[str, Any]
     inside = posed.domain.contains(points)
 
     def over(function: Any) -> np.ndarray:
-        values = np.full(len(points), np.nan)
-        values[inside] = np.asarray(function(points[inside]))[:, 0]
-        return values.reshape(ny, nx)
+        values = np.full((len(points), len(posed.equation.out_names)), np.nan)
+        values[inside] = np.asarray(function(points[inside]))
+        return values.T.reshape(-1, ny, nx)
 
-    field = over(result.field)
-    low, high = float(np.nanmin(field)), float(np.nanmax(field))
     across = f"{posed.axes[0]} to the right, {posed.axes[1]} upwards"
     if posed.domain.dim == 3:
         across += f", at {posed.axes[2]} = {readable(float(posed.domain.high[2]))}"
-    shown = {f"the field, {readable(low)} to {readable(high)}; {across}": in_colours(field, low, high)}
-    for name, function in others.items():
-        values = over(function)
-        apart = float(np.nanmax(np.abs(field - values)))
-        shown[name] = in_colours(values, low, high)
-        shown[f"field - {name}, at most {apart:.1e}; red: above"] = in_two_colours(field - values, apart)
+    drawn, shown = {name: over(function) for name, function in {"the field": result.field, **others}.items()}, {}
+    for k, unknown in enumerate(posed.equation.out_names):
+        field, which = drawn["the field"][k], "" if len(drawn["the field"]) == 1 else f"{unknown}: "
+        low, high = float(np.nanmin(field)), float(np.nanmax(field))
+        shown[f"{which}the field, {readable(low)} to {readable(high)}; {across}"] = in_colours(field, low, high)
+        for name in others:
+            apart = float(np.nanmax(np.abs(field - drawn[name][k])))
+            shown[f"{which}{name}"] = in_colours(drawn[name][k], low, high)
+            difference = in_two_colours(field - drawn[name][k], apart)
+            shown[f"{which}field - {name}, at most {apart:.1e}; red: above"] = difference
     return shown

@@ -1,8 +1,8 @@
 """Functions that are singular where a solution is: at corners of the domain, and inside its holes.
 
 Convention: unit coordinates (x, y); z = (x - x0) + i (y - y0), turned so that the first edge of a corner lies on the
-positive real axis. All functions are harmonic, as real and imaginary parts of functions of z, so that every derivative is
-one of the same kind: ``∂_x^a ∂_y^b Im f(z) = Im(i^b f^(a+b)(z))``.
+positive real axis, and z* its conjugate. Functions of z alone are harmonic, as their real and imaginary parts, so that every
+derivative is one of the same kind: ``∂_x^a ∂_y^b Im f(z) = Im(i^b f^(a+b)(z))``.
 
 Sources: Grisvard 1985, *Elliptic problems in nonsmooth domains*, section 2.4 (exponents); Fox, Henrici and Moler 1967,
 *Approximations and bounds for eigenvalues of elliptic operators* (expansion about a corner); Gopal and Trefethen 2019,
@@ -70,10 +70,7 @@ class CornerFunctions(nn.Module):
 
     def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
         """Partial derivatives; `orders` says how often each differentiates along x and y."""
-        opposite = self.angle / 2 if self.cut is None else self.cut - math.pi  # θ of the ray opposite to the cut
-        middle = self.direction + opposite
-        z = _complex(x, self.vertex) * complex(math.cos(middle), -math.sin(middle))
-        logarithm = torch.complex(torch.log(z.abs().clamp(min=NEAREST)), torch.angle(z) + opposite)
+        logarithm = _logarithm(_complex(x, self.vertex), self.direction, self.angle, self.cut)
         turn = complex(math.cos(self.direction), -math.sin(self.direction))  # dz / dx; dz / dy is i times it
         rows = []
         for a, b in orders:
@@ -81,6 +78,72 @@ class CornerFunctions(nn.Module):
             columns = [factor * _derived(exponent, a + b, logarithm) for exponent in self.exponents]
             stacked = torch.stack(columns, dim=1)
             rows.append(stacked.real if self.cosine else stacked.imag)
+        return torch.stack(rows)
+
+    def forward_taylor(self, z: Taylor) -> Taylor:
+        """The same with derivatives, as `ungrid._base.taylor` lays them out."""
+        return taylor_of_partials(self, z)
+
+
+class ElasticCorner(nn.Module):
+    """``z^λ`` and ``z* z^(λ-1)``, real and imaginary parts: what the displacement of an elastic body is made of at a corner.
+
+    With Kolosov's potentials ``c z^λ`` and ``d z^λ`` a displacement is ``κ c z^λ - λ c* z z*^(λ-1) - d* z*^λ`` (over 2 μ;
+    Muskhelishvili 1953, *Some basic problems of the mathematical theory of elasticity*, section 41). Coefficients are left to
+    the fit. A whole λ comes with a logarithm, as in `CornerFunctions`.
+
+    Args:
+        vertex, direction, angle, cut: as in `CornerFunctions`.
+        exponents: (real, imaginary) parts of λ; of a complex one the conjugate serves too.
+    """
+
+    dim = 2
+
+    def __init__(
+        self,
+        vertex: tuple[float, float],
+        direction: float,
+        angle: float,
+        exponents: tuple[tuple[float, float], ...],
+        *,
+        cut: float | None = None,
+    ) -> None:
+        super().__init__()
+        if not exponents or min(real for real, _ in exponents) <= 0:
+            raise InputError(f"the exponents {exponents}", "real parts above zero")
+        self.vertex, self.direction, self.angle, self.exponents, self.cut = vertex, direction, angle, exponents, cut
+        self.powers = [
+            p for real, im in exponents for p in ((complex(real, im), complex(real, -im)) if im else (real,))
+        ]
+        self.out_features = 4 * len(self.powers)
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in ("vertex", "direction", "angle", "exponents", "cut")}
+
+    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch f"]:
+        """The functions (*batch, out_features) at the points (*batch, 2)."""
+        return self.partials(x.reshape(-1, 2), ((0, 0),))[0].reshape(*x.shape[:-1], self.out_features)
+
+    def partials(self, x: Float[Tensor, "n d"], orders: Orders) -> Float[Tensor, "p n f"]:
+        """Partial derivatives; `orders` says how often each differentiates along x and y.
+
+        ``∂_x^a ∂_y^b (z* g(z)) = i^b τ^(n-1) (τ z* g^(n) + (a - b) τ* g^(n-1))`` with n = a + b and τ = dz / dx.
+        """
+        logarithm = _logarithm(_complex(x, self.vertex), self.direction, self.angle, self.cut)
+        mirrored = torch.exp(logarithm).conj()
+        turn = complex(math.cos(self.direction), -math.sin(self.direction))
+        rows = []
+        for a, b in orders:
+            n, columns = a + b, []
+            for power in self.powers:
+                plain = turn**n * 1j**b * _derived(power, n, logarithm)
+                product = turn**n * 1j**b * mirrored * _derived(power - 1, n, logarithm)
+                if n:
+                    less = _derived(power - 1, n - 1, logarithm)
+                    product = product + (a - b) * 1j**b * turn ** (n - 1) * turn.conjugate() * less
+                columns += [plain.real, plain.imag, product.real, product.imag]
+            rows.append(torch.stack(columns, dim=1))
         return torch.stack(rows)
 
     def forward_taylor(self, z: Taylor) -> Taylor:
@@ -174,7 +237,14 @@ def _complex(x: Tensor, origin: tuple[float, float]) -> Tensor:
     return torch.complex(x[:, 0] - origin[0], x[:, 1] - origin[1])
 
 
-def _derived(exponent: float, n: int, logarithm: Tensor) -> Tensor:
+def _logarithm(z: Tensor, direction: float, angle: float, cut: float | None) -> Tensor:
+    """log z, turned so that the edge of that direction lies on the real axis, with its jump at the cut."""
+    opposite = angle / 2 if cut is None else cut - math.pi  # θ of the ray opposite to the cut
+    turned = z * complex(math.cos(direction + opposite), -math.sin(direction + opposite))
+    return torch.complex(torch.log(turned.abs().clamp(min=NEAREST)), torch.angle(turned) + opposite)
+
+
+def _derived(exponent: complex, n: int, logarithm: Tensor) -> Tensor:
     """The n-th derivative of z^λ, or of z^λ log z where λ is a whole number; `logarithm` is log z.
 
     ``d^n z^λ = (λ)_n z^(λ-n)``, and ``d^n (z^λ log z) = z^(λ-n) ((λ)_n log z + d(λ)_n/dλ)``, with the falling factorial
@@ -182,7 +252,7 @@ def _derived(exponent: float, n: int, logarithm: Tensor) -> Tensor:
     """
     falling = math.prod(exponent - i for i in range(n))
     power = torch.exp((exponent - n) * logarithm)
-    if not float(exponent).is_integer():
+    if complex(exponent).imag or not float(exponent.real).is_integer():
         return falling * power
     rate = sum(math.prod(exponent - i for i in range(n) if i != j) for j in range(n))
     return power * (falling * logarithm + rate)

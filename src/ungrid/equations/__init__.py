@@ -13,6 +13,8 @@ from ungrid.equations.conditions import Measured as Measured
 from ungrid.equations.conditions import Neumann as Neumann
 from ungrid.equations.conditions import Periodic as Periodic
 from ungrid.equations.conditions import Robin as Robin
+from ungrid.equations.elasticity import Elasticity as Elasticity
+from ungrid.equations.elasticity import Traction as Traction
 from ungrid.equations.equation import Advection as Advection
 from ungrid.equations.equation import AllenCahn as AllenCahn
 from ungrid.equations.equation import Burgers as Burgers

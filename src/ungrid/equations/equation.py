@@ -41,6 +41,11 @@ class Equation(ABC):
         """The numbers that are to be found with the solution."""
         return ()
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is known to be linear."""
+        return False
+
 
 @dataclass(frozen=True)
 class Strong(Equation):

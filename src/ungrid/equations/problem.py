@@ -8,7 +8,8 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.domains import Composite, Domain, SpaceTime
 from ungrid.equations.coefficients import ByMaterial, Unknown, UnknownFunction, depends_on_value, values
-from ungrid.equations.conditions import INITIAL, Condition, Initial, Measured, Periodic
+from ungrid.equations.conditions import INITIAL, Condition, Dirichlet, Initial, Measured, Periodic
+from ungrid.equations.elasticity import Elasticity, Traction
 from ungrid.equations.equation import COEFFICIENTS, TIME, Equation, SecondOrder, Strong, is_zero
 
 FINAL = "final"
@@ -65,8 +66,7 @@ class Problem:
     @property
     def is_linear(self) -> bool:
         """Whether equation and conditions are known to be linear."""
-        known = isinstance(self.equation, SecondOrder) and self.equation.is_linear
-        return known and all(c.is_linear for c in self.conditions if isinstance(c, Condition))
+        return self.equation.is_linear and all(c.is_linear for c in self.conditions if isinstance(c, Condition))
 
     @property
     def changes(self) -> bool:
@@ -148,6 +148,8 @@ class Problem:
 
     def _check_complete(self) -> None:
         """A known equation needs a condition on every lateral part where it has second derivatives, and a start."""
+        if isinstance(self.equation, Elasticity):
+            self._check_held(len(self.equation.force))
         if not isinstance(self.equation, SecondOrder):
             return
         covered = {part for _, parts in self.boundary_conditions() for part in parts}
@@ -163,6 +165,26 @@ class Problem:
         if starts and not is_zero(self.equation.inertia) and starts[0].rate is None:
             raise InputError("a second derivative in time and no initial rate", "Initial(value, rate=...)")
 
+    def _check_held(self, components: int) -> None:
+        """An elastic body needs a condition for every component on every part, and something that holds it."""
+        pairs = self.boundary_conditions()
+        for component in range(components):
+            own = [(c, parts) for c, parts in pairs if c.component == component]
+            name = self.equation.out_names[component]
+            bare = set(self.lateral).difference(*(parts for _, parts in own))
+            if bare:
+                raise InputError(
+                    f"no condition for {name} on the part {min(bare)!r}", "a displacement or a traction on every part",
+                    "where it is free: *material.traction((0.0, ...))",
+                )  # fmt: skip
+            if not any(isinstance(c, Dirichlet) and parts for c, parts in own):
+                raise InputError(f"a body that nothing holds along {name}", f"a displacement with a value for {name}")
+        other = [c.label for c, _ in pairs if not isinstance(c, Dirichlet | Traction)]
+        if other:
+            raise InputError(
+                f"{other[0]} for an elastic body", "displacement((...)) and traction((...)) of the material"
+            )
+
     def _try_out(self) -> None:
         """Evaluate coefficients and boundary values at a few points, so that a NaN is named before work begins."""
         rng = np.random.default_rng(0)
@@ -170,6 +192,8 @@ class Problem:
             inside = self.domain.sample(TRIED, rng)
             for name in COEFFICIENTS:
                 self._try(f"the {name}", getattr(self.equation, name), inside)
+        if isinstance(self.equation, Elasticity):
+            self.equation.force_at(self.domain.sample(TRIED, rng), self.axes)
         for condition, parts in self.boundary_conditions():
             for part in parts:
                 at = self.domain.sample_boundary(TRIED, rng, part=part)[0]

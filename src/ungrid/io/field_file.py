@@ -29,6 +29,7 @@ from ungrid.domains import Arc, Axis, Box, Outlined, Segment
 from ungrid.encodings import (
     Constrained,
     CornerFunctions,
+    ElasticCorner,
     FourierFeatures,
     Identity,
     Joined,
@@ -61,6 +62,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "Box": _box,
     "Constrained": Constrained,
     "CornerFunctions": CornerFunctions,
+    "ElasticCorner": ElasticCorner,
     "FourierFeatures": FourierFeatures,
     "GridDecoder": GridDecoder,
     "Identity": Identity,

@@ -13,6 +13,7 @@ from ungrid.equations import Burgers as Burgers
 from ungrid.equations import ByMaterial as ByMaterial
 from ungrid.equations import Cooling as Cooling
 from ungrid.equations import Dirichlet as Dirichlet
+from ungrid.equations import Elasticity as Elasticity
 from ungrid.equations import Heat as Heat
 from ungrid.equations import Heating as Heating
 from ungrid.equations import Helmholtz as Helmholtz

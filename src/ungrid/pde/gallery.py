@@ -16,6 +16,7 @@ from ungrid.equations import (
     AllenCahn,
     Burgers,
     Dirichlet,
+    Elasticity,
     Heat,
     Helmholtz,
     Initial,
@@ -65,8 +66,8 @@ def example(name: str) -> Example:
 
 
 def exact_values(problem: Problem, exact: Function, points: np.ndarray) -> np.ndarray:
-    """An exact solution at points (n, d) of a problem, (n, 1)."""
-    return values("the exact solution", exact, points, problem.axes).reshape(-1, 1)
+    """An exact solution at points (n, d) of a problem, (n, c)."""
+    return values("the exact solution", exact, points, problem.axes).reshape(len(points), -1)
 
 
 def _sine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -209,6 +210,61 @@ def _oscillator() -> Problem:
     return Problem(Time(0, 3), equation, [Initial(1.0, rate=-1.0)], name="oscillator")
 
 
+PLATE = Elasticity(1.0, 0.3, plane="stress")  # stresses in units of Young's modulus
+HOLE = 0.25  # its radius; the tension far away is 1
+
+
+def _polar(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.hypot(x, y) / HOLE, np.arctan2(y, x)
+
+
+def _hole_exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The displacement by Kirsch 1898 about a free hole in an infinite plate under a tension along x."""
+    (r, a), k = _polar(x, y), (3 - PLATE.poisson) / (1 + PLATE.poisson)
+    along = r * (k + 1) * np.cos(a) + 2 / r * ((1 + k) * np.cos(a) + np.cos(3 * a)) - 2 / r**3 * np.cos(3 * a)
+    across = r * (k - 3) * np.sin(a) + 2 / r * ((1 - k) * np.sin(a) + np.sin(3 * a)) - 2 / r**3 * np.sin(3 * a)
+    return HOLE / (8 * PLATE.shear) * np.stack([along, across], axis=-1)
+
+
+def _hole_along(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Its stress σ_xx."""
+    r, a = _polar(x, y)
+    return 1 - r**-2 * (1.5 * np.cos(2 * a) + np.cos(4 * a)) + 1.5 * r**-4 * np.cos(4 * a)
+
+
+def _hole_across(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Its stress σ_yy."""
+    r, a = _polar(x, y)
+    return -(r**-2) * (0.5 * np.cos(2 * a) - np.cos(4 * a)) - 1.5 * r**-4 * np.cos(4 * a)
+
+
+def _hole_shear(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Its stress σ_xy."""
+    r, a = _polar(x, y)
+    return -(r**-2) * (0.5 * np.sin(2 * a) + np.sin(4 * a)) + 1.5 * r**-4 * np.sin(4 * a)
+
+
+def _plate_with_hole() -> Problem:
+    """A quarter of a square plate, with the tractions of the infinite one on its outer edges."""
+    quarter = Box(x=(0, 1), y=(0, 1)) - Ball((0, 0), HOLE).named("hole")
+    conditions = [
+        *PLATE.displacement((0.0, None), "x_low"), *PLATE.traction((None, 0.0), "x_low"),
+        *PLATE.displacement((None, 0.0), "y_low"), *PLATE.traction((0.0, None), "y_low"),
+        *PLATE.traction((_hole_along, _hole_shear), "x_high"), *PLATE.traction((_hole_shear, _hole_across), "y_high"),
+        *PLATE.traction((0.0, 0.0), "hole"),
+    ]  # fmt: skip
+    return Problem(quarter, PLATE, conditions, name="plate-with-hole")
+
+
+def _cantilever() -> Problem:
+    """A steel beam in SI units, clamped at the left, under a shear of 1 MPa at the right: singular at the clamp."""
+    steel = Elasticity(200e9, 0.3, plane="stress")
+    conditions = [
+        *steel.displacement((0.0, 0.0), "x_low"), *steel.traction((0.0, -1e6), "x_high"), *steel.traction((0.0, 0.0)),
+    ]  # fmt: skip
+    return Problem(Box(x=(0, 4), y=(0, 1)), steel, conditions, name="cantilever")
+
+
 DIFFUSIVITY, NOISE, MEASUREMENTS = 0.4, 0.05, 200
 
 
@@ -242,6 +298,10 @@ GALLERY: dict[str, Example] = {
     "variable-coefficient": Example("-∇·((1 + x²)∇u) = f", _variable_coefficient, _sine),
     "pipe": Example("a heated pipe, cooled outside (Robin)", _pipe, _pipe_exact),
     "reaction": Example("-Δu + u³ = f", _reaction, _sine),
+    "plate-with-hole": Example(
+        "an elastic plate under tension: three times the stress at a hole", _plate_with_hole, _hole_exact
+    ),
+    "cantilever": Example("a clamped elastic beam, loaded at its end", _cantilever),
     "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes seconds", _burgers, _burgers_exact),
     "allen-cahn": Example("u_t = u_xx / 10,000 + 5 (u - u³): two phases part; takes a minute", _allen_cahn),
     "kdv": Example("u_t + u u_x + u_xxx / 400 = 0: a wave breaks up into solitons", _kdv),

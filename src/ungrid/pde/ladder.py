@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ungrid._base.devices import set_threads
-from ungrid.equations import Measured, Problem
+from ungrid.equations import Elasticity, Measured, Problem
 from ungrid.fields import SlabField
 from ungrid.pde.check import relative_residuals
 from ungrid.pde.marching import Slab, can_march, march
@@ -25,7 +25,7 @@ Report = Callable[[dict[str, float]], None]
 
 SCALES = (1.0, 2.0, 3.5, 6.0, 10.0, 16.0)
 SHAPES = ("sine", "tanh")
-GALERKIN_SHAPES = ("tanh",)  # whose places are chosen
+SMOOTH_SHAPES = ("tanh",)  # where places are chosen, and of elastic bodies, which do not oscillate
 PILOTS = (160, 320, 640, 1280)  # features with which shape and slope are chosen
 KEPT = 6  # of the trials for a larger pilot
 MUCH = 3.0
@@ -99,9 +99,11 @@ class Ladder:
 
     def row(self, made: Attempt) -> dict[str, float]:
         """A row of the history."""
+        seconds = self.seconds
         return {
-            "step": float(len(self.attempts)), "seconds": self.seconds, "features": float(made.features.count),
-            "scale": made.features.scale, "relative_residual": made.check, "progress": min(1.0, self.seconds / self.budget),
+            "step": float(len(self.attempts)), "seconds": seconds, "features": float(made.features.count),
+            "scale": made.features.scale, "relative_residual": made.check, "progress": min(1.0, seconds / self.budget),
+            "eta": max(0.0, self.budget - seconds),
         }  # fmt: skip
 
 
@@ -157,7 +159,7 @@ def solve(
 def climbed(ladder: Ladder) -> FitResult:
     """Bases for the whole domain, of more and more features."""
     chosen = choose_features(ladder)
-    count, history = FIRST, []
+    count, history = max(FIRST, 2 * pilots(ladder.problem)[0]), []
     best: Attempt | None = None
     while best is None or (count <= MOST and ladder.seconds + 6 * ladder.attempts[-1].seconds < ladder.budget):
         made = ladder.attempt(replace(chosen, count=count))
@@ -207,7 +209,7 @@ def choose_features(ladder: Ladder) -> Features:
     Where the best is still poor, so that it says little, the better ones are tried again with more features.
     """
     tried = first_trials(ladder)
-    for count in PILOTS[1:]:
+    for count in pilots(ladder.problem)[1:]:
         least = min(tried.values())
         if (
             least < POOR
@@ -221,6 +223,11 @@ def choose_features(ladder: Ladder) -> Features:
     return min(tried, key=lambda features: tried[features])
 
 
+def pilots(problem: Problem) -> tuple[int, ...]:
+    """The sizes of bases with which shape and slope are chosen; several functions together need larger ones."""
+    return PILOTS if len(problem.equation.out_names) == 1 else PILOTS[1:]
+
+
 def first_trials(ladder: Ladder) -> dict[Features, float]:
     """The checks of the smallest bases, by shape and rising slope.
 
@@ -228,10 +235,11 @@ def first_trials(ladder: Ladder) -> dict[Features, float]:
     best is good already.
     """
     tried: dict[Features, float] = {}
-    for shape in GALERKIN_SHAPES if needs_galerkin(ladder.problem) else SHAPES:
+    smooth = needs_galerkin(ladder.problem) or isinstance(ladder.problem.equation, Elasticity)
+    for shape in SMOOTH_SHAPES if smooth else SHAPES:
         found: list[float] = []
         for scale in SCALES:
-            features = Features(PILOTS[0], scale, shape)
+            features = Features(pilots(ladder.problem)[0], scale, shape)
             tried[features] = ladder.attempt(features, keep=False).check
             found.append(tried[features])
             if len(found) > 2 and min(found[-2:]) > MUCH * min(found):

@@ -1,4 +1,4 @@
-"""The functions that a solution is made of: random features, and what is singular at corners and in holes.
+"""The functions that a solution is made of: random features, joined with what is singular (`pde.corners`).
 
 Convention: unit coordinates of the field; `scale` is the largest slope of a random feature over half an axis. Along an axis
 where the given functions (source, boundary and initial values) oscillate (`given_waves`), slopes are larger by as much; where
@@ -15,20 +15,16 @@ import scipy.fft
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Arc, Box, Corner, Domain, Outlined, Region, Segment
+from ungrid.domains import Arc, Box, Domain, Outlined, Region, Segment
 from ungrid.domains.pieces import Piece, Point
-from ungrid.encodings import Constrained, CornerFunctions, Joined, Multipoles, RandomFeatures, Ridges
-from ungrid.equations import Condition, Dirichlet, Problem, SecondOrder, coefficients
+from ungrid.encodings import Constrained, Joined, RandomFeatures, Ridges
+from ungrid.equations import Condition, Problem, SecondOrder, coefficients
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
+from ungrid.pde.corners import at_corner, corner_functions, hole_functions
 from ungrid.pde.terms import is_hard
 
-SINGULAR_TERMS = 8  # exponents at a corner
-SMOOTH = 1e-6  # radians: a corner this close to straight, between conditions of one kind, is none
-HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the random features
-RAYS, RAY_POINTS = 15, 600  # along which the singular functions of a corner may jump
-POLES = 10  # order of the multipoles of a hole
 FAST, MOST_WAVES = 3.0, 64.0  # half waves over half an axis
 CHEBYSHEV, SMOOTH_ENOUGH = (8, 16, 32, 64), 1e-14  # polynomials along an axis; what the last of them may add
 SAME = 1e-12  # difference of two bounding boxes, relative
@@ -83,7 +79,7 @@ def material_field(problem: Problem, region: Region, features: Features, *, seed
     domain = drawn(region)
     units, middle = unit_scale(domain), (domain.low + domain.high) / 2
     encoding: Any = placed(region, middle, np.array(units), features, seed)
-    corners = (_at_corner(problem, region, corner) for corner in region.corners)
+    corners = (at_corner(problem, region, corner) for corner in region.corners)
     singular = (*(one for one in corners if one is not None), *hole_functions(region, units))
     encoding = Joined((encoding, *singular)) if singular else encoding
     network = Linear(encoding.out_features, 1)
@@ -214,67 +210,3 @@ def _given_functions(problem: Problem, rng: np.random.Generator) -> Iterator[tup
         if callable(condition.value):
             for part in parts:
                 yield condition.value, problem.domain.sample_boundary(LOOKED_AT, rng, part=part).points
-
-
-def corner_functions(problem: Problem) -> tuple[CornerFunctions, ...]:
-    """The singular functions of a plane elliptic problem at every corner of its domain."""
-    if problem.changes or problem.domain.dim != 2 or not isinstance(problem.equation, SecondOrder):
-        return ()
-    found = (_at_corner(problem, problem.domain, corner) for corner in problem.domain.corners)
-    return tuple(functions for functions in found if functions is not None)
-
-
-def _at_corner(problem: Problem, region: Region, corner: Corner) -> CornerFunctions | None:
-    """Exponents k π / ω, or (k - 1/2) π / ω between Dirichlet and Neumann conditions."""
-    kinds = [_is_fixed(problem, part) for part in corner.parts]
-    if kinds[0] == kinds[1] and abs(corner.angle - math.pi) < SMOOTH:
-        return None
-    shift = 0.0 if kinds[0] == kinds[1] else 0.5
-    exponents = tuple((k - shift) * math.pi / corner.angle for k in range(1, SINGULAR_TERMS + 1))
-    exponents = tuple(_rounded(e) for e in exponents if e <= HIGHEST_EXPONENT)
-    units, middle = unit_scale(region), (region.low + region.high) / 2
-    direction = math.atan2(corner.directions[0][1], corner.directions[0][0])
-    cut = free_cut(region, corner, direction)
-    if not exponents or units[0] != units[1] or cut is None:
-        return None
-    vertex = (float(corner.vertex[0] - middle[0]) / units[0], float(corner.vertex[1] - middle[1]) / units[0])
-    return CornerFunctions(vertex, direction, corner.angle, exponents, cosine=not kinds[0], cut=cut)
-
-
-def free_cut(region: Region, corner: Corner, direction: float) -> float | None:
-    """The angle from the corner's first edge of a ray from its vertex that does not enter the region, or None.
-
-    Across such a ray the singular functions jump; of the free ones that closest to the middle of the outside is taken.
-    """
-    shares = np.linspace(0, 1, RAYS + 2)[1:-1]
-    angles = corner.angle + (2 * math.pi - corner.angle) * shares[np.argsort(np.abs(shares - 0.5), kind="stable")]
-    reach = np.geomspace(1e-6, 2.0, RAY_POINTS) * float(np.linalg.norm(region.high - region.low))
-    for angle in angles.tolist():
-        ray = np.array([math.cos(direction + angle), math.sin(direction + angle)])
-        if (region.side(np.array(corner.vertex) + reach[:, None] * ray) < 0).all():
-            return float(angle)
-    return None
-
-
-def _rounded(exponent: float) -> float:
-    """A whole number where rounding alone keeps it from being one."""
-    return float(round(exponent)) if abs(exponent - round(exponent)) < 1e-9 else exponent
-
-
-def _is_fixed(problem: Problem, part: str) -> bool:
-    """Whether a part has a Dirichlet condition."""
-    return any(part in parts and isinstance(c, Dirichlet) for c, parts in problem.boundary_conditions())
-
-
-def hole_functions(region: Domain, units: tuple[float, ...]) -> tuple[Multipoles, ...]:
-    """Multipoles about the centre of every round hole of a plane region."""
-    if not isinstance(region, Region) or region.dim != 2 or units[0] != units[1]:
-        return ()
-    middle = (region.low + region.high) / 2
-    around = [p for p in region.pieces if isinstance(p, Arc) and p.end < p.start]  # the domain lies outside
-    circles = {(p.center, p.radii[0]) for p in around if p.radii[0] == p.radii[1]}
-    return tuple(
-        Multipoles(((c[0] - middle[0]) / units[0], (c[1] - middle[1]) / units[0]), radius / units[0], POLES)
-        for c, radius in sorted(circles)
-        if not region.contains(np.array(c))
-    )

@@ -24,7 +24,17 @@ from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 from ungrid._base.tableaus import ALEXANDER, GAMMA
 from ungrid.domains import Composite, Region, SpaceTime
-from ungrid.equations import Dirichlet, Initial, Neumann, Problem, Robin, SecondOrder, coefficients
+from ungrid.equations import (
+    Dirichlet,
+    Elasticity,
+    Initial,
+    Neumann,
+    Problem,
+    Robin,
+    SecondOrder,
+    Traction,
+    coefficients,
+)
 from ungrid.equations.coefficients import ByMaterial, Coefficient, Unknown, UnknownFunction
 from ungrid.equations.equation import is_zero
 from ungrid.reference.meshing import mesh
@@ -49,7 +59,7 @@ class ElementSolution:
     Attributes:
         basis: of scikit-fem, over the mesh.
         times: (k,), or None.
-        values: (m,), or (k, m).
+        values: (m,), or (k, m); of a displacement (m, d).
         seconds: of assembly and solution.
         error: the estimate, relative in L2, from the mesh of twice the size; NaN where there was none.
     """
@@ -61,12 +71,12 @@ class ElementSolution:
     error: float = np.nan
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """The values (n, 1) at points (n, d); outside of the mesh, as beside a curved edge, the nearest cell's polynomial."""
+        """The values (n, c) at points (n, d); outside of the mesh, as beside a curved edge, the nearest cell's polynomial."""
         points = np.atleast_2d(np.asarray(points, dtype=np.float64))
         space = points if self.times is None else points[:, :-1]
         dofs, shapes = self._shapes(space)
         if self.times is None:
-            return np.einsum("na,na->n", shapes, self.values[dofs])[:, None]
+            return np.einsum("na,na...->n...", shapes, self.values[dofs]).reshape(len(points), -1)
         first, weights = cubic_weights(self.times, points[:, -1])
         total = sum(
             weights[:, k] * np.einsum("na,na->n", shapes, self.values[(first + k)[:, None], dofs])
@@ -262,7 +272,7 @@ class Elements:
         return total
 
     def _robin(self, condition: Robin, part: str, t: float | None, at: np.ndarray | None) -> sparse.csr_array:
-        basis = self._facets(part)
+        basis = self.facets_of(part)
         factor = self.on(basis, f"the coefficient of {condition.label}", condition.coefficient, t, at)
         factor = factor * self._conductivity(basis, t, at)
         return self._matrix(lambda u, v, w: factor * u * v, basis)
@@ -276,17 +286,18 @@ class Elements:
 
     def load(self, t: float | None, at: np.ndarray | None = None) -> np.ndarray:
         """The vector of the source and of the conditions' values, as `mass`."""
-        total = self._loaded(self.basis, self.on(self.basis, "the source", self.equation.source, t, at))
+        total = self.loaded(self.basis, self.on(self.basis, "the source", self.equation.source, t, at))
         for condition, parts in self.problem.boundary_conditions():
             if isinstance(condition, Neumann | Robin) and not is_zero(condition.value):
                 for part in parts:
-                    basis = self._facets(part)
+                    basis = self.facets_of(part)
                     value = self.on(basis, f"the value of {condition.label}", condition.value, t, at)
-                    total = total + self._loaded(basis, value * self._conductivity(basis, t, at))
+                    total = total + self.loaded(basis, value * self._conductivity(basis, t, at))
         return total
 
     @staticmethod
-    def _loaded(basis: Any, density: np.ndarray) -> np.ndarray:
+    def loaded(basis: Any, density: np.ndarray) -> np.ndarray:
+        """The vector of a density on a basis."""
         return np.asarray(skfem.LinearForm(lambda v, w: density * v).assemble(basis))
 
     def nonlinear(self, u: np.ndarray, t: float | None) -> tuple[np.ndarray, sparse.csr_array]:
@@ -320,7 +331,8 @@ class Elements:
     def _matrix(self, form: Callable[..., Any], basis: Any = None) -> sparse.csr_array:
         return sparse.csr_array(skfem.BilinearForm(form).assemble(self.basis if basis is None else basis))
 
-    def _facets(self, part: str) -> Any:
+    def facets_of(self, part: str) -> Any:
+        """The basis on a part of the boundary."""
         if part not in self.facets:
             self.facets[part] = skfem.FacetBasis(self.basis.mesh, self.basis.elem, facets=part)
         return self.facets[part]
@@ -483,7 +495,7 @@ def solve_elements(
     """The solution on one mesh.
 
     Args:
-        problem: an equation of second order without unknowns, on a region or a region over time.
+        problem: an equation of second order without unknowns, on a region or a region over time, or an elastic body.
         h: the size of the mesh, in the units of the region.
         steps: of time.
         degree: of the elements, 1 or 2.
@@ -497,12 +509,45 @@ def solve_elements(
     whole = mesh_of(region, h, grading)
     basis = skfem.Basis(whole, ELEMENTS[whole.dim(), degree](), intorder=2 * degree + 2)
     space = Elements(problem, basis)
-    if not problem.changes:
+    if isinstance(problem.equation, Elasticity):
+        values, times = deflected(space, problem.equation), None
+    elif not problem.changes:
         values, times = space.steady(), None
     else:
         times = np.linspace(problem.domain.time.start, problem.domain.time.end, 1 + (steps or FIRST_STEPS))
         values = space.march(times)
     return ElementSolution(basis, times, values, time.perf_counter() - began)
+
+
+def deflected(space: Elements, body: Elasticity) -> np.ndarray:
+    """The displacement (m, d) of an elastic body: ``∫ σ(u) : ε(v) = ∫ force · v + ∫ traction · v``."""
+    d, count, problem = len(space.space), space.basis.N, space.problem
+
+    def block(i: int, j: int) -> sparse.csr_array:
+        """How component i of the test function meets component j of the displacement."""
+
+        def form(u: Any, v: Any, w: Any) -> Any:
+            total = body.first * u.grad[j] * v.grad[i] + body.shear * u.grad[i] * v.grad[j]
+            return total + (body.shear * np.einsum("k...,k...->...", u.grad, v.grad) if i == j else 0.0)
+
+        return sparse.csr_array(skfem.BilinearForm(form).assemble(space.basis))
+
+    matrix = sparse.csr_array(sparse.block_array([[block(i, j) for j in range(d)] for i in range(d)]))
+    right, u, fixed = np.zeros(d * count), np.zeros(d * count), np.zeros(d * count, dtype=bool)
+    for k, force in enumerate(body.force):
+        right[k * count : (k + 1) * count] = space.loaded(space.basis, space.on(space.basis, "the force", force, None))
+    for condition, part in ((c, part) for c, parts in problem.boundary_conditions() for part in parts):
+        first, label = condition.component * count, f"the value of {condition.label}"
+        if isinstance(condition, Traction):
+            facets = space.facets_of(part)
+            right[first : first + count] += space.loaded(facets, space.on(facets, label, condition.value, None))
+        else:
+            dofs = space.basis.get_dofs(part).all()
+            u[first + dofs] = space.at(label, condition.value, space.basis.doflocs[:, dofs], None)
+            fixed[first + dofs] = True
+    free = np.flatnonzero(~fixed)
+    u[free] = splu(sparse.csc_matrix(matrix[free][:, free])).solve((right - matrix @ u)[free])
+    return u.reshape(d, count).T
 
 
 def mesh_of(region: Region, h: float, grading: float) -> Any:
@@ -520,9 +565,9 @@ def region_of(problem: Problem) -> Region:
     Raises:
         InputError: an equation without a weak form, with unknowns, or of time alone.
     """
-    if not isinstance(problem.equation, SecondOrder):
+    if not isinstance(problem.equation, SecondOrder | Elasticity):
         raise InputError(
-            f"finite elements for an equation of type {type(problem.equation).__name__}", "one of second order",
+            f"finite elements for an equation of type {type(problem.equation).__name__}", "one of second order, or elasticity",
             "compare with ungrid.reference.spectral, or with values of your own",
         )  # fmt: skip
     if problem.unknowns:
