@@ -38,6 +38,9 @@ def solve(
     tolerance: Annotated[
         float, Option(min=0.0, help="Relative change at which the finite elements are no longer refined.")
     ] = 1e-4,
+    solver: Annotated[
+        str, Option("--solver", metavar="NAME", help="auto, features, gauss-newton, broyden or adam (whole networks).")
+    ] = "auto",
     gallery: Annotated[bool, Option("--list", help="Print the names of the gallery.")] = False,
 ) -> None:
     """Solve a differential equation with its boundary and initial conditions."""
@@ -64,7 +67,9 @@ def solve(
         return
     budget: dict[str, Any] = {} if run.common.budget is None else {"budget": run.common.budget}
     with progress(run) as report:
-        result = pde.solve(posed, seed=run.common.seed, threads=run.common.threads, report=report, **budget)
+        result = pde.solve(
+            posed, solver=solver, seed=run.common.seed, threads=run.common.threads, report=report, **budget
+        )
     record(run, result)
     run.details["problem"] = posed.name
     kept = {k: v for k, v in result.stats.items() if isinstance(v, (bool, int, float, str, dict))}

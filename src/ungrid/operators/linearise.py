@@ -108,6 +108,21 @@ def residual_values(
         return _values(equation, GivenDerivatives(points, axes, partial_of, parameters)).detach()
 
 
+def requested(
+    equation: Callable[[LocalDerivatives], Tensor],
+    point: Tensor,
+    axes: tuple[str, ...],
+    components: int,
+    unknowns: Mapping[str, tuple[float, bool]],
+) -> list[Partial]:
+    """The partial derivatives that an equation asks for."""
+    parameters = {name: torch.tensor(start, dtype=point.dtype) for name, (start, _) in unknowns.items()}
+    jet = GivenDerivatives(point, axes, lambda _: torch.ones(len(point), components, dtype=point.dtype), parameters)
+    with torch.enable_grad():
+        equation(jet)
+    return list(jet.variables)
+
+
 def _values(equation: Callable[[LocalDerivatives], Tensor], jet: GivenDerivatives) -> Tensor:
     found, n = equation(jet), len(jet.points)
     if found.ndim != 2 or len(found) != n:

@@ -13,10 +13,11 @@ from ungrid.fields import NeuralField
 from ungrid.networks import Linear
 from ungrid.objectives import Term
 from ungrid.operators.jet import JetOperator, Jump, Partial
-from ungrid.operators.linearise import linearise
+from ungrid.operators.linearise import linearise, requested
 from ungrid.pde.terms import EQUATION, Counts, problem_terms
 from ungrid.sampling import AllPoints
-from ungrid.solvers.output_layer import prepared, user_partials
+from ungrid.solvers.output_layer import user_partials
+from ungrid.solvers.whole import Derivatives
 
 
 def relative_residuals(
@@ -44,9 +45,16 @@ def typical_size(u: NeuralField, terms: list[Term], partial: Partial) -> torch.T
     """The root mean square over the domain of a derivative of every component, (c,)."""
     inside = next(term for term in terms if term.name == EQUATION)
     assert isinstance(inside.points, AllPoints)
-    assert isinstance(u.network, Linear)
-    rows = user_partials(u, inside.points.batch.points, [partial])[partial]
-    return (rows @ u.network.weight.detach()).square().mean(dim=0).sqrt()
+    return partial_values(u, inside.points.batch.points, [partial])[partial].square().mean(dim=0).sqrt()
+
+
+def partial_values(u: NeuralField, points: torch.Tensor, partials: list[Partial]) -> dict[Partial, torch.Tensor]:
+    """Partial derivatives of a field (n, c), of any order that it knows."""
+    if isinstance(u.network, Linear):
+        weights = u.network.weight.detach()
+        return {partial: rows @ weights for partial, rows in user_partials(u, points, partials).items()}
+    with torch.no_grad():
+        return dict(zip(partials, Derivatives(u, partials)(points), strict=True))
 
 
 def relative_residual(
@@ -58,21 +66,22 @@ def relative_residual(
 ) -> float:
     """One term's check. Boundary terms count at least the size that their parts have inside, so that zeros can be met."""
     axes = tuple(axis.name for axis in u.domain.axes)
-    rows = prepared(u, term, axes, unknowns)
-    assert isinstance(u.network, Linear)
-    weights = u.network.weight.detach()
+    assert isinstance(term.points, AllPoints)
+    points, target, _ = term.points.batch
     if isinstance(term.operator, Jump):
-        residual = rows.partials[term.operator.partial] @ weights
-        size = typical(term.operator.partial).expand_as(residual)
+        partial = term.operator.partial
+        shift = torch.as_tensor(term.operator.shift, dtype=points.dtype)
+        here, there = (partial_values(u, x, [partial])[partial] for x in (points, points + shift))
+        residual, size = there - here, typical(partial).expand_as(here)
     else:
         assert isinstance(term.operator, JetOperator)
-        found = linearise(
-            term.operator.equation, rows.points, axes, lambda partial: rows.partials[partial] @ weights, numbers
-        )
-        target = torch.zeros_like(found.residual) if rows.target is None else rows.target
+        needed = requested(term.operator.equation, points[:1], axes, len(u.out_names), unknowns)
+        values = partial_values(u, points, needed)
+        found = linearise(term.operator.equation, points, axes, lambda partial: values[partial], numbers)
+        target = torch.zeros_like(found.residual) if target is None else target
         residual, size = found.residual - target, found.residual.abs() + target.abs()
         for partial, rate in found.by_partial.items():
-            size = size + (rate * (rows.partials[partial] @ weights)[:, None, :]).abs().sum(dim=2)
+            size = size + (rate * values[partial][:, None, :]).abs().sum(dim=2)
             if term.name != EQUATION:
                 size = size + (rate.abs() * typical(partial)).sum(dim=2)
     scale = float(size.square().mean().sqrt())

@@ -1,7 +1,8 @@
 """Solving a problem: the ladder of solvers.
 
 It goes by the check (`pde.check`) of what they give, which never is the loss, and is no bound of the error. Over an interval
-and time, nonlinear equations are marched (`pde.marching`), and linear ones where one basis for all times stays poor.
+and time, nonlinear equations are marched (`pde.marching`), and linear ones where one basis for all times stays poor. Elsewhere
+the last rung trains a whole network (`pde.networks`).
 """
 
 import time
@@ -11,10 +12,12 @@ from statistics import NormalDist
 from typing import Any
 
 from ungrid._base.devices import set_threads
+from ungrid._base.errors import InputError
 from ungrid.equations import Elasticity, Measured, Problem
 from ungrid.fields import SlabField
 from ungrid.pde.check import relative_residuals
 from ungrid.pde.marching import Slab, can_march, march
+from ungrid.pde.networks import NETWORK_SOLVERS, can_train, train_network
 from ungrid.pde.spaces import Features, hard_groups, random_field
 from ungrid.pde.stepping import check_galerkin, needs_galerkin, solve_weak
 from ungrid.pde.terms import Counts, problem_terms
@@ -23,6 +26,8 @@ from ungrid.solvers.output_layer import Found, OutputLayer, solve_output_layer
 
 Report = Callable[[dict[str, float]], None]
 
+SOLVERS = ("auto", "features", *NETWORK_SOLVERS)
+LAST = "gauss-newton"  # the rung where features stay poor
 SCALES = (1.0, 2.0, 3.5, 6.0, 10.0, 16.0)
 SHAPES = ("sine", "tanh")
 SMOOTH_SHAPES = ("tanh",)  # where places are chosen, and of elastic bodies, which do not oscillate
@@ -39,7 +44,7 @@ GROWTH = 2.0
 FIRST = 320
 MOST = 3000  # features: then one solve takes about 10 s on two cores
 GOOD_ENOUGH = 1e-13  # relative residual at which nothing is left to gain
-MARCH = 2.0  # seconds, without which no march is begun
+MARCH = 2.0  # seconds, without which no march and no network is begun
 BELOW_NOISE = 1e-5  # relative residual at which measurements, not equations, limit what is known
 WORTH = 0.7  # a larger basis must bring the check below this share of the last one
 
@@ -116,6 +121,7 @@ def counts(features: int, problem: Problem) -> Counts:
 def solve(
     problem: Problem,
     *,
+    solver: str = "auto",
     budget: float = 10.0,
     seed: int = 0,
     threads: int | None = None,
@@ -124,9 +130,11 @@ def solve(
     """Solve a problem by random features and least squares; a nonlinear one by Newton on the output layer.
 
     Shape and slope of the features are chosen with few of them, then their number grows while the check gains and time is left.
+    Where that stays poor, a whole network is trained in the time that is left.
 
     Args:
         problem: the problem.
+        solver: "auto", "features" without the last rung, or "gauss-newton", "broyden" or "adam" for a whole network alone.
         budget: seconds.
         seed: of features and points.
         threads: of the CPU; None takes all cores.
@@ -138,9 +146,14 @@ def solve(
         the choice of the slope.
 
     Raises:
-        InputError: if an equation gives values of a wrong shape or that are not finite.
+        InputError: if an equation gives values of a wrong shape or that are not finite, or the solver is unknown or cannot
+            take the problem.
     """
     set_threads(threads)
+    if solver not in SOLVERS:
+        raise InputError(f"the solver {solver!r}", f"one of {', '.join(SOLVERS)}")
+    if solver in NETWORK_SOLVERS:
+        return train_network(problem, solver, budget=budget, seed=seed, report=report)
     if needs_galerkin(problem):
         check_galerkin(problem)
     else:
@@ -150,10 +163,15 @@ def solve(
     ladder = Ladder(problem, budget, seed, report)
     found = climbed(ladder)
     left = budget - ladder.seconds
-    if found.stats["relative_residual"] < POOR or not can_march(problem) or left < MARCH:
+    if found.stats["relative_residual"] < POOR or left < MARCH:
         return found
-    slabs = marched(problem, budget=left, seed=seed, report=report, began=ladder.began)
-    return min(slabs, found, key=lambda result: result.stats["relative_residual"])
+    if can_march(problem):
+        other = marched(problem, budget=left, seed=seed, report=report, began=ladder.began)
+    elif solver == "auto" and can_train(problem):
+        other = train_network(problem, LAST, budget=left, seed=seed, report=report, began=ladder.began)
+    else:
+        return found
+    return min(other, found, key=lambda result: result.stats["relative_residual"])
 
 
 def climbed(ladder: Ladder) -> FitResult:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from ungrid._base.random import torch_generator
 from ungrid.fields import Field
 from ungrid.objectives import Term, total_loss
 from ungrid.solvers.orthogonal import Orthogonal
+from ungrid.solvers.state import State, drawn
 
 
 class Together:
@@ -43,16 +43,6 @@ class Together:
     def load_state_dict(self, states: dict[str, Any]) -> None:
         for k, part in enumerate(self.parts):
             part.load_state_dict(states[str(k)])
-
-
-@dataclass
-class AdamState:
-    """Where an optimisation stands: everything that a checkpoint needs beside the weights."""
-
-    optimizer: "Together"
-    seed: int
-    step: int = 0
-    loss: float = math.nan
 
 
 SMALLEST_MATRIX = 32
@@ -86,7 +76,7 @@ class Adam:
     eps: float = 1e-10
     warmup: int = 0
 
-    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> AdamState:
+    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> State:
         """The state before the first step; `seed` determines every batch that the terms draw."""
         tables = [p for name, p in u.named_parameters() if name.endswith("table")]
         matrices = [] if self.matrix_lr is None else [p for p in u.parameters() if is_large_matrix(p)]
@@ -103,17 +93,14 @@ class Adam:
             rate = self.matrix_lr
             rows: list[dict[str, Any]] = [{"params": matrices, "lr": rate, "start": rate}]
             parts.append(Orthogonal(rows, lr=rate))
-        return AdamState(Together(parts), seed)
+        return State(Together(parts), seed)
 
-    def step(self, u: Field, terms: list[Term], state: AdamState, *, progress: float = 0.0) -> AdamState:
+    def step(self, u: Field, terms: list[Term], state: State, *, progress: float = 0.0) -> State:
         """One step; `progress` in [0, 1] is the share of the run that is over, which sets the learning rate."""
         rise = min(1.0, (state.step + 1) / max(1, self.warmup))
         for group in state.optimizer.groups:
             group["lr"] = group["start"] * self.schedule(progress) * rise
-        batches = [
-            term.points.draw(state.step, torch_generator(state.seed * 1_000_003 + state.step * 101 + place))
-            for place, term in enumerate(terms)
-        ]
+        batches = drawn(terms, state)
         state.optimizer.zero_grad()
         loss = total_loss(u, terms, batches)
         loss.backward()

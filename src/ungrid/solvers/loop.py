@@ -16,9 +16,9 @@ from ungrid._base.errors import InputError
 from ungrid._base.interrupts import Interrupts
 from ungrid.fields import Field
 from ungrid.objectives import Term
-from ungrid.solvers.adam import AdamState
 from ungrid.solvers.checkpoint import check_same_run, fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.result import FitResult, Outcome
+from ungrid.solvers.state import State
 
 FIRST_REPORT = (
     0.25  # seconds; every report comes at GROWTH times the seconds of the last, so their cost stays a fixed share
@@ -36,9 +36,9 @@ Report = Callable[[dict[str, float]], None]
 class Solver(Protocol):
     """A strategy of `fit`: makes a state, and takes steps with it."""
 
-    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> AdamState: ...
+    def init(self, u: Field, terms: list[Term], *, seed: int = 0) -> State: ...
 
-    def step(self, u: Field, terms: list[Term], state: AdamState, *, progress: float = 0.0) -> AdamState: ...
+    def step(self, u: Field, terms: list[Term], state: State, *, progress: float = 0.0) -> State: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,8 @@ class _Run:
             self.state = self.solver.step(self.u, self.terms, self.state, progress=progress)
             if not math.isfinite(self.state.loss):
                 return Outcome.diverged
+            if self.state.settled:
+                return Outcome.converged
             if (self.seconds if self.limits.steps is None else self.state.step) >= self.next_report:
                 self.observe()
                 if patience is not None and self.reports_without_gain >= patience:

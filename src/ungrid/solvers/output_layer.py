@@ -18,9 +18,9 @@ linear and nonlinear equations*, section 5.4.1 (chord method).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.linalg
@@ -36,7 +36,7 @@ from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
 from ungrid.objectives import Term
 from ungrid.operators.jet import JetOperator, Jump, Partial
-from ungrid.operators.linearise import GivenDerivatives, Linearisation, linearise, residual_values
+from ungrid.operators.linearise import Linearisation, linearise, requested, residual_values
 from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
@@ -424,21 +424,6 @@ def prepared(u: NeuralField, term: Term, axes: tuple[str, ...], unknowns: Mappin
         raise InputError(f"the operator of the term {term.name!r}", "a JetOperator or a Jump")
     needed = requested(operator.equation, points[:1], axes, len(u.out_names), unknowns)
     return Rows(term, points, target, weight, user_partials(u, points, needed))
-
-
-def requested(
-    equation: Callable[[Any], Tensor],
-    point: Tensor,
-    axes: tuple[str, ...],
-    components: int,
-    unknowns: Mapping[str, tuple[float, bool]],
-) -> list[Partial]:
-    """The partial derivatives that an equation asks for."""
-    parameters = {name: torch.tensor(start, dtype=point.dtype) for name, (start, _) in unknowns.items()}
-    jet = GivenDerivatives(point, axes, lambda _: torch.ones(len(point), components, dtype=point.dtype), parameters)
-    with torch.enable_grad():
-        equation(jet)
-    return list(jet.variables)
 
 
 def user_partials(u: NeuralField, x: Tensor, partials: Sequence[Partial]) -> dict[Partial, Tensor]:

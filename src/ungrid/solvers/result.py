@@ -13,7 +13,7 @@ class Outcome(enum.Enum):
 
     budget = "the time budget is used up"
     steps = "the requested number of steps is done"
-    converged = "the held-out metric no longer improves"
+    converged = "nothing improves any more"
     exact = "solved directly, nothing left to iterate"
     interrupted = "interrupted; this is the best field reached"
     diverged = "the loss became NaN or infinite; this is the last good field"
