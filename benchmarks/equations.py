@@ -111,6 +111,13 @@ def corner() -> Case:
     return Case(problem, lambda: (points, lshape.values(points)), 5.0, energy=True)
 
 
+def cantilever() -> Case:
+    """Against finite elements of the library."""
+    problem = pde.example("cantilever").make()
+    points = pde.check_points(problem, 0)
+    return Case(problem, lambda: (points, pde.reference(problem, tolerance=1e-6, budget=120.0)(points)), 20.0)
+
+
 def read_file(name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = np.loadtxt(FILES / name, comments="%")
     return rows[:, :2], rows[:, 2:3]
@@ -133,6 +140,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "step": lambda: named("step", 10.0),
     "pipe": lambda: named("pipe", 3.0),
     "reaction": lambda: named("reaction", 10.0),
+    "plate-with-hole": lambda: named("plate-with-hole", 20.0),
+    "cantilever": cantilever,
     "Wave1d-C": lambda: named("wave", 20.0, 9.79e-2),
     "Burgers1d-C": lambda: named("burgers", 100.0, 1.33e-2),
     "allen-cahn": lambda: front("allen-cahn", "AC.mat", 150.0),

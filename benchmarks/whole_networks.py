@@ -40,4 +40,6 @@ if __name__ == "__main__":
     parser.add_argument("--budget", type=float, default=20.0)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    write("whole_networks", [measured(name, solver, given.budget, given.repeats) for name in CASES for solver in SOLVERS])
+    write(
+        "whole_networks", [measured(name, solver, given.budget, given.repeats) for name in CASES for solver in SOLVERS]
+    )

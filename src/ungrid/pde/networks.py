@@ -38,7 +38,7 @@ POINTS = Counts(1000, 400)
 POOL = 4  # candidates for every point that is drawn by the residual
 BALANCED = 100  # points of a term with which its weight is found
 SHORTEST = 1e-2  # seconds of a round
-WARM_UP = 0.3  # of the budget, of Adam's steps before L-BFGS
+ADAM = Adam(lr=3e-3, final=0.1)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Rung:
 
 NETWORK_SOLVERS = {
     "gauss-newton": Rung("network, Gauss-Newton", ((GaussNewton(), 1.0, 5),)),
-    "broyden": Rung("network, self-scaled Broyden", ((Broyden(), 1.0, 3),)),
-    "adam": Rung("network, Adam and L-BFGS", ((Adam(lr=3e-3, final=0.1), WARM_UP, 1), (LBFGS(), 1 - WARM_UP, 2))),
+    "broyden": Rung("network, Adam and self-scaled Broyden", ((ADAM, 0.2, 1), (Broyden(), 0.8, 1))),
+    "adam": Rung("network, Adam and L-BFGS", ((ADAM, 0.3, 1), (LBFGS(), 0.7, 2))),
 }
 
 
