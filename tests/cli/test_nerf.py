@@ -43,6 +43,19 @@ def test_photographs_to_a_field_with_a_report(ungrid, folder, tmp_path):
     assert not (tmp_path / "a.checkpoint").exists()
 
 
+def test_the_networks_of_the_paper_on_shrunk_pictures(ungrid, folder, tmp_path):
+    done = ungrid(
+        "nerf", folder, "-o", tmp_path / "a.field", "--method", "nerf", "--shrink", "4", "--steps", "1", "--json"
+    )
+    assert done.code == 0
+    assert done.object["protocol"]["resolution"] == "8x8"
+    again = ungrid("evaluate", tmp_path / "a.field", "--json")
+    assert again.object["metrics"]["heldout_psnr_db"] == pytest.approx(
+        done.object["metrics"]["heldout_psnr_db"], abs=1e-4
+    )
+    assert ungrid("nerf", folder, "-o", tmp_path / "b.field", "--method", "splats").code == 2
+
+
 def test_the_plan_does_nothing(ungrid, folder, tmp_path):
     done = ungrid("nerf", folder, "-o", tmp_path / "a.field", "--plan", "--json")
     assert (done.code, done.object["plan"]["views"], done.object["plan"]["rays"]) == (0, 12, 12 * 32 * 32)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ungrid import fields
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
-from ungrid.fields import BrickField, RadianceField
+from ungrid.fields import BrickField, NerfField, RadianceField
 from ungrid.io import load, save
 
 BOX = Box(Axis("x", 2.0, 5.0, "m"), Axis("y", -1.0, 2.0, "m"), Axis("z", 0.0, 3.0, "m"))
@@ -30,7 +30,20 @@ def bricks(seed: int) -> BrickField:
     return field
 
 
-SAMPLES: dict[str, Callable[[int], RadianceField]] = {"BrickField": bricks}
+def networks(seed: int) -> NerfField:
+    return NerfField(
+        BOX, (2, 2, 2), frame=FRAME, background=(0.1, 0.2, 0.3), view={"width": 4}, width=8, depth=3, octaves=2,
+        direction_octaves=1, samples=(4, 4), seed=seed,
+    )  # fmt: skip
+
+
+def waves(seed: int) -> NerfField:
+    return NerfField(BOX, (2, 2, 2), frame=FRAME, width=8, depth=3, octaves=0, trunk="sine", seed=seed)
+
+
+SAMPLES: dict[str, Callable[[int], RadianceField]] = {
+    "BrickField": bricks, "NerfField": networks, "NerfField, sine layers": waves,
+}  # fmt: skip
 Make = Callable[[int], RadianceField]
 
 

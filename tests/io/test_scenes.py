@@ -12,6 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from ungrid._base.errors import InputError
 from ungrid.io.scenes import Scene, picture, read_scene
+from ungrid.radiance.builtin import write_scene
+from ungrid.sampling import CameraArrays
 
 WHITE = (1.0, 1.0, 1.0)
 COUNT, WIDTH, HEIGHT, FOCAL = 5, 12, 8, 15.0
@@ -332,3 +334,21 @@ def test_pictures_spoilt_after_the_cameras_were_read(spoil: Any, message: str, t
     spoil(scene.views[1].path)
     with pytest.raises(InputError, match=message):
         picture(scene.views[1], WHITE)
+
+
+def test_shrunk_pictures_are_means_over_squares_and_their_cameras_see_the_same(tmp_path):
+    folder = write_scene(tmp_path / "scene", views=3, tests=1, size=33)
+    whole, half = read_scene(folder), read_scene(folder, shrink=2)
+    large, small = whole.views[0], half.views[0]
+    assert (small.camera.width, small.camera.height) == (16, 16)
+    colors, counts = picture(small, (1.0, 1.0, 1.0))
+    full = picture(large, (1.0, 1.0, 1.0))[0].astype(float)
+    np.testing.assert_allclose(colors[3, 5], full[6:8, 10:12].mean(axis=(0, 1)), atol=0.51)
+    assert counts.all()
+    rays = [
+        CameraArrays.of([v.camera]).rays(np.zeros(1, int), np.array([p]))
+        for v, p in ((large, (11, 7)), (small, (5.5, 3.5)))
+    ]
+    np.testing.assert_allclose(rays[0][1], rays[1][1], rtol=1e-12)
+    with pytest.raises(InputError, match="shrunk by 8"):
+        read_scene(folder, shrink=8)

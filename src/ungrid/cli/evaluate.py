@@ -37,7 +37,7 @@ def evaluate(
         header = io.read_header(field)
         origin = header.get("provenance", {})
         source = against or own_source(field, origin)
-        if header["class"] == "BrickField":
+        if header["class"] in ("BrickField", "NerfField"):
             evaluate_scene(run, field, source, origin)
             return
         reading = reading_of(origin, source, against is None)
@@ -60,7 +60,7 @@ def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) 
     from ungrid.io.scenes import read_scene
 
     grey = GREYS.get(origin.get("background", "white"), 1.0)
-    stored = {"holdout": origin["holdout"]} if "holdout" in origin else {}
+    stored = {name: origin[name] for name in ("holdout", "shrink") if name in origin}
     scene = read_scene(source, background=grey, **stored)
     if not scene.held_out:
         raise InputError(f"{source} without held-out views", "a test split, or --holdout N of `ungrid nerf`")

@@ -1,7 +1,7 @@
 """`ungrid nerf SCENE -o F.field`: posed photographs to a radiance field."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ungrid.solvers import FitResult
 
 BUDGET = 120.0  # seconds
+METHODS = ("bricks", "nerf")
 GREYS = {"white": 1.0, "black": 0.0}  # the backgrounds by name
 
 
@@ -38,6 +39,8 @@ def nerf(
     box: Annotated[
         str | None, Option(metavar="X0:X1,Y0:Y1,Z0:Z1", help="Part of the world to keep; default: what cameras see.")
     ] = None,
+    shrink: Annotated[int, Option(min=1, metavar="N", help="Take means over squares of N x N pixels.")] = 1,
+    method: Annotated[str, Option(help="bricks, or nerf: the paper's networks, for a GPU or patience.")] = "bricks",
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
@@ -46,6 +49,8 @@ def nerf(
     check_target(target, (".field",))
     if background not in GREYS:
         raise InputError(f"the background {background!r}", "white or black")
+    if method not in METHODS:
+        raise InputError(f"the method {method!r}", " or ".join(METHODS))
     run.start()
     with run.setting_up():
         from ungrid import radiance
@@ -53,7 +58,7 @@ def nerf(
         from ungrid.io.scenes import read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
-        given = read_scene(scene, background=GREYS[background], holdout=holdout)
+        given = read_scene(scene, background=GREYS[background], holdout=holdout, shrink=shrink)
     for note in given.notes:
         run.say(note)
     budget = run.common.budget or BUDGET
@@ -65,12 +70,23 @@ def nerf(
     if resume and not checkpoint.is_dir():
         run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
     with progress(run) as report:
-        result = radiance.reconstruct(
-            given, budget=budget, steps=run.common.steps, box=box_of(box), seed=run.common.seed,
-            threads=run.common.threads, report=report, checkpoint=checkpoint, resume=resume,
-        )  # fmt: skip
+        options: dict[str, Any] = {
+            "budget": budget, "steps": run.common.steps, "box": box_of(box), "seed": run.common.seed,
+            "threads": run.common.threads, "report": report, "checkpoint": checkpoint, "resume": resume,
+        }  # fmt: skip
+        if method == "nerf":
+            result = radiance.reconstruct_nerf(given, device=run.device, **options)
+        else:
+            result = radiance.reconstruct(given, **options)
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
-    settings = {"background": background, "holdout": holdout, "box": box, "protocol": radiance.protocol(given)}
+    settings = {
+        "background": background,
+        "holdout": holdout,
+        "box": box,
+        "shrink": shrink,
+        "method": method,
+        "protocol": radiance.protocol(given),
+    }
     save(result.field, target, provenance=provenance(scene, result, settings), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)

@@ -75,17 +75,17 @@ def render(
     run.start()
     with run.setting_up():
         from ungrid import io
-        from ungrid.fields import BrickField
+        from ungrid.fields import RadianceField
 
         u = io.load(field)
-    if isinstance(u, BrickField) and suffix in (*PICTURES, *CLIPS):
+    if isinstance(u, RadianceField) and suffix in (*PICTURES, *CLIPS):
         from ungrid.cli.views import render_views
 
         render_views(
             run, u, output, size=size, quantity=quantity, path=camera, orbit=orbit, fps=fps, clip=suffix in CLIPS
         )
         return
-    if isinstance(u, BrickField) and suffix in SURFACES:
+    if isinstance(u, RadianceField) and suffix in SURFACES:
         from ungrid.cli.views import render_surface
 
         if quantity != "value" or (size, region, camera, orbit) != (None, None, None, None):

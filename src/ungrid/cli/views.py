@@ -10,14 +10,14 @@ from ungrid.cli.run import Run
 if TYPE_CHECKING:
     import numpy as np
 
-    from ungrid.fields import BrickField
+    from ungrid.fields import RadianceField
     from ungrid.sampling import Camera, GridSamples
 
 FRAMES, RATE = 60, 30.0  # of a clip: a turn in two seconds
 
 
 def render_views(
-    run: Run, u: "BrickField", output: Path, *, size: str | None, quantity: str, path: Path | None, orbit: int | None,
+    run: Run, u: "RadianceField", output: Path, *, size: str | None, quantity: str, path: Path | None, orbit: int | None,
     fps: float | None, clip: bool,
 ) -> None:  # fmt: skip
     """Write one view as a picture, or a path of them as a clip.
@@ -63,7 +63,7 @@ def render_views(
     run.answer(f"{output}: {len(frames)} view{'s' * (len(frames) > 1)} of {shape[1]} x {shape[0]}")
 
 
-def render_surface(run: Run, u: "BrickField", output: Path) -> None:
+def render_surface(run: Run, u: "RadianceField", output: Path) -> None:
     """Write the surface, with the colours of its vertices where the format has them."""
     from ungrid.io.meshes import write_mesh
     from ungrid.radiance.surface import surface

@@ -30,9 +30,53 @@ FRAME = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0
 
 
 class RadianceField(Field):
-    """A field whose value is a density, and which has a colour for every direction; a footprint does not blur either."""
+    """A field whose value is a density, and which has a colour for every direction; a footprint does not blur either.
+
+    Attributes:
+        blocks: bricks of `BRICK` nodes along each axis of the lattice.
+        frame: the 16 numbers of the frame, row by row.
+        background: red, green and blue behind everything.
+        view: what is known of the cameras, for rendering without the photographs: a dictionary.
+    """
 
     out_names = ("density",)
+    blocks: tuple[int, int, int]
+    frame: tuple[float, ...]
+    background: tuple[float, float, float]
+    view: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Nodes along each axis."""
+        x, y, z = (BRICK * count for count in self.blocks)
+        return x, y, z
+
+    @property
+    def depth_per_node(self) -> float:
+        """The optical depth of one spacing of the lattice where softplus(raw) is 1."""
+        return OPAQUE / max(self.shape)
+
+    def to_lattice(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Points of the world, in the lattice's coordinates."""
+        frame = torch.tensor(self.frame, dtype=x.dtype, device=x.device).reshape(4, 4)
+        moved = x @ frame[:, :3].T + frame[:, 3]
+        return moved[..., :3] / moved[..., 3:]
+
+    @abstractmethod
+    def raw(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
+        """The density before its softplus, at points in the lattice's coordinates."""
+
+    def forward(
+        self, x: Float[Tensor, "*batch 3"], footprint: Float[Tensor, "#*batch 3"] | None = None
+    ) -> Float[Tensor, "*batch 1"]:
+        x = x.to(next(self.parameters()).dtype)
+        return softplus(self.raw(self.to_lattice(x))) * self.depth_per_node * self.stretch
+
+    @property
+    def stretch(self) -> float:
+        """Spacings of the lattice in a unit of the world's length; 1 for a projective frame."""
+        frame = np.reshape(self.frame, (4, 4))
+        return float(np.linalg.norm(frame[:3, 0])) if np.allclose(frame[3], (0, 0, 0, 1)) else 1.0
 
     @abstractmethod
     def color(self, x: Float[Tensor, "*batch 3"], direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
@@ -44,11 +88,8 @@ class BrickField(RadianceField):
 
     Args:
         domain: the box of the world that the lattice covers, axes x, y, z.
-        blocks: bricks along each axis of the lattice.
-        kept: how many of them are stored.
-        frame: the 16 numbers of the frame, row by row.
-        background: red, green and blue behind everything.
-        view: what is known of the cameras, for rendering without the photographs: a dictionary.
+        blocks, frame, background, view: as in `RadianceField`.
+        kept: how many bricks are stored.
         width: of the network's two hidden layers.
 
     Source: `ungrid.kernels.bricks` names those of the model.
@@ -86,28 +127,11 @@ class BrickField(RadianceField):
             "background": self.background, "view": self.view, "width": self.width,
         }  # fmt: skip
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Nodes along each axis."""
-        x, y, z = (BRICK * count for count in self.blocks)
-        return x, y, z
-
-    @property
-    def depth_per_node(self) -> float:
-        """The optical depth of one spacing of the lattice where softplus(raw) is 1."""
-        return OPAQUE / max(self.shape)
-
     def index(self) -> np.ndarray:
         """The number of each brick (Bx, By, Bz), 0 where none is kept."""
         index = np.zeros(self.blocks, np.uint32)
         index[tuple(self.places.cpu().numpy().T)] = 1 + np.arange(self.kept)
         return index
-
-    def to_lattice(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Points of the world, in the lattice's coordinates."""
-        frame = torch.tensor(self.frame, dtype=x.dtype, device=x.device).reshape(4, 4)
-        moved = x @ frame[:, :3].T + frame[:, 3]
-        return moved[..., :3] / moved[..., 3:]
 
     def interpolated(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 8"]:
         """The numbers of the nodes at points in the lattice's coordinates, trilinear.
@@ -130,25 +154,15 @@ class BrickField(RadianceField):
             total = total + weight * self.nodes[brick * BRICK**3 + (i * BRICK + j) * BRICK + k]
         return total
 
+    def raw(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
+        return self.interpolated(lattice)[..., :1]
+
     def decoded(
         self, sums: Float[Tensor, "*batch 7"], direction: Float[Tensor, "*batch 3"]
     ) -> Float[Tensor, "*batch 3"]:
         """What depends on the view."""
         inputs = torch.cat([sums, spherical_harmonics(direction)], dim=-1)
         return (((inputs @ self.first).relu()) @ self.second).relu() @ self.last
-
-    def forward(
-        self, x: Float[Tensor, "*batch 3"], footprint: Float[Tensor, "#*batch 3"] | None = None
-    ) -> Float[Tensor, "*batch 1"]:
-        x = x.to(self.nodes.dtype)
-        raw = self.interpolated(self.to_lattice(x))[..., :1]
-        return softplus(raw) * self.depth_per_node * self.stretch
-
-    @property
-    def stretch(self) -> float:
-        """Spacings of the lattice in a unit of the world's length; 1 for a projective frame."""
-        frame = np.reshape(self.frame, (4, 4))
-        return float(np.linalg.norm(frame[:3, 0])) if np.allclose(frame[3], (0, 0, 0, 1)) else 1.0
 
     def color(self, x: Float[Tensor, "*batch 3"], direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         sums = self.interpolated(self.to_lattice(x.to(self.nodes.dtype)))[..., 1:]

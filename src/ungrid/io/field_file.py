@@ -40,7 +40,7 @@ from ungrid.encodings import (
     Ridges,
     SplineGrid,
 )
-from ungrid.fields import BrickField, Field, NeuralField, PatchField, SlabField, SplineField, SteppedField
+from ungrid.fields import BrickField, Field, NerfField, NeuralField, PatchField, SlabField, SplineField, SteppedField
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
@@ -59,6 +59,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "Arc": Arc,
     "Axis": Axis,
     "BrickField": BrickField,
+    "NerfField": NerfField,
     "Box": _box,
     "Constrained": Constrained,
     "CornerFunctions": CornerFunctions,

@@ -24,6 +24,7 @@ from ungrid.sampling import Camera
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SMALLER = ("images_8", "images_4", "images_2", "images")
+SMALLEST = 8  # pixels of a side of a shrunk picture
 EVERY = 8  # of the views of a scene without a split of its own: held out (Mildenhall et al. 2019, LLFF)
 
 
@@ -34,14 +35,25 @@ class View:
     Attributes:
         name: as the scene names it.
         path: of the picture.
-        camera: with the picture's size.
+        camera: with the picture's size, once it is shrunk.
         mask: path of a picture that is black where the photograph does not count.
+        shrink: pixels of the file along a side of one of these.
     """
 
     name: str
     path: Path
     camera: Camera
     mask: Path | None = None
+    shrink: int = 1
+
+    def smaller(self, shrink: int) -> "View":
+        """The view in pixels that are means over squares of so many; what does not fill a square is left out."""
+        c = self.camera
+        camera = replace(
+            c, width=c.width // shrink, height=c.height // shrink, fx=c.fx / shrink, fy=c.fy / shrink, cx=c.cx / shrink,
+            cy=c.cy / shrink,
+        )  # fmt: skip
+        return replace(self, camera=camera, shrink=self.shrink * shrink)
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,16 @@ class Scene:
     notes: tuple[str, ...] = ()
 
 
-def read_scene(path: str | os.PathLike[str], *, background: float = 1.0, holdout: int = EVERY) -> Scene:
+def read_scene(
+    path: str | os.PathLike[str], *, background: float = 1.0, holdout: int = EVERY, shrink: int = 1
+) -> Scene:
     """Read a scene.
 
     Args:
         path: a folder, or the ``.json`` in it.
         background: grey level from 0 (black) to 1 (white) behind transparent pixels.
         holdout: every so many-th view is held out where the scene has no split of its own; 0 for none.
+        shrink: take means over squares of so many pixels a side.
 
     Raises:
         InputError: if there is no scene, a picture is missing or of another size than its camera, fewer than two views are
@@ -95,12 +110,12 @@ def read_scene(path: str | os.PathLike[str], *, background: float = 1.0, holdout
     for pattern, reader in readers:
         found = [given] if given.is_file() and given.match(pattern) else sorted(folder.glob(pattern))
         if found and (given.is_dir() or given in found):
-            return _finished(reader(found[0]), (background,) * 3, holdout)
+            return _finished(reader(found[0]), (background,) * 3, holdout, shrink)
     model = find_model(folder) if given.is_dir() else None
     if model is not None:
-        return _finished(_colmap(folder, model), (background,) * 3, holdout)
+        return _finished(_colmap(folder, model), (background,) * 3, holdout, shrink)
     if given.suffix == ".json":
-        return _finished(_transforms(given), (background,) * 3, holdout)
+        return _finished(_transforms(given), (background,) * 3, holdout, shrink)
     raise InputError(
         f"{given} without cameras",
         ", ".join([pattern for pattern, _ in readers] + ["COLMAP's sparse/0"]),
@@ -114,21 +129,25 @@ def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndar
     Raises:
         InputError: if the file is missing or damaged, or the picture has not the camera's size.
     """
-    colors = _read(view.path)
+    colors, s = _read(view.path), view.shrink
     expected = (view.camera.height, view.camera.width)
-    if colors.shape[:2] != expected:
+    if (colors.shape[0] // s, colors.shape[1] // s) != expected:
         raise InputError(
             f"{view.path.name} has {colors.shape[1]} x {colors.shape[0]} pixels",
-            f"{expected[1]} x {expected[0]}, as its camera has",
+            f"{s * expected[1]} x {s * expected[0]}, as its camera has",
         )
     if colors.shape[2] == 4:
         alpha = colors[..., 3:].astype(np.float32) / 255
         behind = 255 * np.array(background, np.float32)
         colors = np.round(colors[..., :3] * alpha + behind * (1 - alpha)).astype(np.uint8)
-    counts = np.ones(expected, bool) if view.mask is None else _read(view.mask)[..., 0] > 127
-    if counts.shape != expected:
-        raise InputError(f"the mask {view.mask}", f"{expected[1]} x {expected[0]} pixels, as its photograph")
-    return colors, counts
+    counts = np.ones(colors.shape[:2], bool) if view.mask is None else _read(view.mask)[..., 0] > 127
+    if counts.shape != colors.shape[:2]:
+        raise InputError(f"the mask {view.mask}", f"{colors.shape[1]} x {colors.shape[0]} pixels, as its photograph")
+    if s == 1:
+        return colors, counts
+    squares = colors[: s * expected[0], : s * expected[1]].reshape(expected[0], s, expected[1], s, 3)
+    counted = counts[: s * expected[0], : s * expected[1]].reshape(expected[0], s, expected[1], s)
+    return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), np.asarray(counted.all(axis=(1, 3)))
 
 
 def _read(path: Path) -> np.ndarray:
@@ -144,9 +163,16 @@ def _size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def _finished(scene: Scene, background: tuple[float, float, float], holdout: int) -> Scene:
+def _finished(scene: Scene, background: tuple[float, float, float], holdout: int, shrink: int) -> Scene:
     """The scene with a split, checked."""
     views, held_out = scene.views, scene.held_out
+    if shrink > 1:
+        smallest = min(min(v.camera.width, v.camera.height) for v in views + held_out)
+        if smallest < SMALLEST * shrink:
+            raise InputError(
+                f"pictures of {smallest} pixels shrunk by {shrink}", f"{SMALLEST} pixels a side to be left"
+            )
+        views, held_out = (tuple(view.smaller(shrink) for view in some) for some in (views, held_out))
     if not held_out and holdout > 0:
         held_out = views[::holdout]
         views = tuple(view for k, view in enumerate(views) if k % holdout)

@@ -3,6 +3,8 @@
 from ungrid.radiance.evaluate import evaluate_views as evaluate_views
 from ungrid.radiance.evaluate import held_out_metrics as held_out_metrics
 from ungrid.radiance.evaluate import protocol as protocol
+from ungrid.radiance.nerf import NerfSettings as NerfSettings
+from ungrid.radiance.nerf import reconstruct_nerf as reconstruct_nerf
 from ungrid.radiance.reconstruct import reconstruct as reconstruct
 from ungrid.radiance.render import Renderer as Renderer
 from ungrid.radiance.surface import surface as surface

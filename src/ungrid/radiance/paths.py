@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField, Field
+from ungrid.fields import Field, RadianceField
 from ungrid.io.files import decoding, existing_file
+from ungrid.io.scenes import Scene
 from ungrid.radiance.frames import meeting_point
 from ungrid.sampling import Camera
 
 SWAY = 0.6  # of a spiral, as a share of how far apart the cameras stand
+
+
+def seen_by(scene: Scene) -> dict[str, Any]:
+    """A typical camera and where all of them stand, for rendering without the photographs."""
+    cameras = [view.camera for view in scene.views]
+    first = cameras[0]
+    return {
+        "width": first.width, "height": first.height, "fx": first.fx, "fy": first.fy, "cx": first.cx, "cy": first.cy,
+        "poses": [list(camera.pose) for camera in cameras], "forward_facing": scene.forward_facing,
+    }  # fmt: skip
 
 
 def own_cameras(field: Field) -> list[Camera]:
@@ -26,7 +37,7 @@ def own_cameras(field: Field) -> list[Camera]:
     Raises:
         InputError: if it has none.
     """
-    view = field.view if isinstance(field, BrickField) else {}
+    view = field.view if isinstance(field, RadianceField) else {}
     if not view.get("poses"):
         raise InputError("a field without cameras of its own", "a camera path", "name one with --camera PATH.json")
     lens = {name: view[name] for name in ("width", "height", "fx", "fy", "cx", "cy")}
@@ -37,7 +48,7 @@ def orbit(field: Field, frames: int) -> list[Camera]:
     """A turn around the scene at the cameras' mean distance and height; a spiral before one that they face from one side."""
     cameras = own_cameras(field)
     poses = np.stack([camera.matrix for camera in cameras])
-    if isinstance(field, BrickField) and field.view.get("forward_facing"):
+    if isinstance(field, RadianceField) and field.view.get("forward_facing"):
         return _spiral(cameras, poses, frames)
     center = meeting_point(cameras)
     up = poses[:, :3, 1].mean(axis=0)

@@ -27,6 +27,7 @@ from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
 from ungrid.radiance.frames import Extent, extent_of, lattice_rays
 from ungrid.radiance.lattice import Lattice, new_field, refined
+from ungrid.radiance.paths import seen_by
 from ungrid.radiance.pictures import Pictures, read_pictures, smaller
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
@@ -278,7 +279,7 @@ class _Run:
         if self.since:
             self.observe()
         field = self.lattice.field
-        field.view = _view(self.scene)
+        field.view = seen_by(self.scene)
         stats = {
             "method": "sparse bricks, deferred shading", "seconds": self.seconds, "setup_seconds": self.setup_seconds,
             "steps": self.step, "parameters": sum(p.numel() for p in field.parameters()), "bricks": field.kept,
@@ -329,13 +330,3 @@ class _Run:
         self.earlier, self.turn, self.history = content["seconds"], content["turn"], content["history"]
         self.error, self.since = content["error"], content["since"]
         self.next_report = self.earlier * GROWTH
-
-
-def _view(scene: Scene) -> dict[str, Any]:
-    """A typical camera and where all of them stand, for rendering without the photographs."""
-    cameras = [view.camera for view in scene.views]
-    first = cameras[0]
-    return {
-        "width": first.width, "height": first.height, "fx": first.fx, "fy": first.fy, "cx": first.cx, "cy": first.cy,
-        "poses": [list(camera.pose) for camera in cameras], "forward_facing": scene.forward_facing,
-    }  # fmt: skip

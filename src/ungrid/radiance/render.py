@@ -6,9 +6,10 @@ outside.
 """
 
 import numpy as np
+import torch
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField, Field
+from ungrid.fields import BrickField, Field, NerfField
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
 from ungrid.radiance.frames import lattice_rays
@@ -16,6 +17,7 @@ from ungrid.radiance.lattice import Lattice
 from ungrid.sampling import Camera, camera_rays
 
 QUANTITIES = ("value", "depth", "normals", "opacity")
+CHUNK = 1 << 11  # rays that networks see at once
 MET = 0.5  # opacity from which a ray counts as having met something
 
 
@@ -30,9 +32,10 @@ class Renderer:
     """
 
     def __init__(self, field: Field) -> None:
-        if not isinstance(field, BrickField):
+        if not isinstance(field, BrickField | NerfField):
             raise InputError(f"views of a {type(field).__name__}", "a radiance field")
-        self.field, self.lattice = field, Lattice(field)
+        self.field = field
+        self.lattice = Lattice(field) if isinstance(field, BrickField) else None
 
     def view(self, camera: Camera, quantity: str = "value") -> np.ndarray:
         """A picture (height, width, channels).
@@ -68,17 +71,45 @@ class Renderer:
 
     def _rays(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (n, 3), opacities (n,), and mean places in the world (n, 3) of rays of the world."""
-        field, count = self.field, len(origins)
+        field = self.field
         start, along = lattice_rays(field.frame, field.shape, origins, directions)
-        color, middle = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-        opacity = np.empty(count, np.float32)
-        behind = np.array(field.background, np.float32)
-        with single_threaded_blas():
-            kernels.render(
-                start, along, np.ascontiguousarray(directions, np.float32), behind, self.lattice.bricks, self.lattice.how,
-                self.lattice.decoder, color, opacity, middle,
-            )  # fmt: skip
+        views = np.ascontiguousarray(directions, np.float32)
+        if self.lattice is None:
+            color, opacity, middle = self._by_networks(start, along, views)
+        else:
+            color, opacity, middle = self._by_kernels(self.lattice, start, along, views)
         mean = middle / np.maximum(opacity, 1e-6)[:, None]
         back = np.linalg.inv(np.reshape(field.frame, (4, 4)))
         world = mean @ back[:, :3].T + back[:, 3]
         return color, opacity, world[:, :3] / world[:, 3:]
+
+    def _by_kernels(
+        self, lattice: Lattice, start: np.ndarray, along: np.ndarray, views: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Colours, opacities and sums of places by shares, of rays in the lattice's coordinates."""
+        color, middle = np.empty_like(start), np.empty_like(start)
+        opacity = np.empty(len(start), np.float32)
+        behind = np.array(self.field.background, np.float32)
+        with single_threaded_blas():
+            kernels.render(
+                start, along, views, behind, lattice.bricks, lattice.how, lattice.decoder, color, opacity, middle
+            )  # fmt: skip
+        return color, opacity, middle
+
+    def _by_networks(
+        self, start: np.ndarray, along: np.ndarray, views: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of networks, whose samples lie in the middles of their parts."""
+        field, parts = self.field, []
+        assert isinstance(field, NerfField)
+        first, more = field.samples
+        further = (torch.arange(more) + 0.5) / more
+        jitter = torch.cat([torch.full((first,), 0.5), further]).expand(CHUNK, -1)
+        with torch.no_grad():
+            for begin in range(0, len(start), CHUNK):
+                some = slice(begin, min(begin + CHUNK, len(start)))
+                one, other, view = (torch.from_numpy(part[some]) for part in (start, along, views))
+                color, opacity, middle = field.render(one, other, view, jitter[: len(one)])
+                parts.append((color[:, 1].numpy(), opacity.numpy(), middle.numpy()))
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return columns[0], columns[1], columns[2]

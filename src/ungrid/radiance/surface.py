@@ -14,14 +14,15 @@ from scipy import ndimage
 from ungrid._base.errors import InputError
 from ungrid._base.optional import require
 from ungrid.domains import TriangleMesh
-from ungrid.fields import BrickField
+from ungrid.fields import BrickField, RadianceField
 from ungrid.fields.radiance import BRICK, EMPTY
 
 SMALLEST = 1e-3  # of the largest part's volume
+CHUNK = 1 << 16  # nodes
 SOLID = 20.0  # the raw density of what is enclosed
 
 
-def surface(field: BrickField) -> tuple[TriangleMesh, np.ndarray]:
+def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
     """The surface, and the colours (V, 3) of its vertices seen head-on.
 
     Marching cubes (Lewiner et al. 2003) on the raw densities, which end in emptiness all around: the surface is closed.
@@ -45,8 +46,13 @@ def surface(field: BrickField) -> tuple[TriangleMesh, np.ndarray]:
     return mesh, colors
 
 
-def raw_densities(field: BrickField) -> np.ndarray:
+def raw_densities(field: RadianceField) -> np.ndarray:
     """The raw densities of all nodes of the lattice, also of bricks that are not kept."""
+    if not isinstance(field, BrickField):
+        nodes = np.moveaxis(np.indices(field.shape, dtype=np.float32), 0, -1).reshape(-1, 3)
+        with torch.no_grad():
+            parts = [field.raw(torch.from_numpy(part)) for part in np.array_split(nodes, 1 + len(nodes) // CHUNK)]
+        return torch.cat(parts).reshape(field.shape).numpy()
     bricks = field.nodes.detach()[:, 0].numpy().reshape(-1, BRICK, BRICK, BRICK)[field.index()]
     return bricks.transpose(0, 3, 1, 4, 2, 5).reshape(field.shape)
 
