@@ -6,7 +6,7 @@ import pytest
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.io import read, write
-from ungrid.io.video import read_video
+from ungrid.io.video import read_video, write_sharp_frames
 from ungrid.sampling import GridSamples
 
 pytest.importorskip("av")
@@ -68,6 +68,26 @@ def test_rotation_metadata_is_applied(tmp_path, turn):
     assert shown.shape == ((32, 64) if turn in ("none", "half") else (64, 32))
     assert side.mean() > 0.95
     assert shown.mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_sharpest_frame_of_every_part_is_written(tmp_path):
+    """Twelve frames, of which 2, 4 and 9 are sharp and the others smooth; three parts."""
+    random = np.random.default_rng(0)
+    frames = np.tile(np.linspace(0.2, 0.8, 32, dtype=np.float32)[None, None, :, None], (12, 32, 1, 3)).copy()
+    for k in (2, 4, 9):
+        frames[k] = random.random((32, 32, 1), dtype=np.float32)
+        frames[k, :8] = k / 12
+    box = Box(Axis("t", 0.0, 1.2, "s"), *RegularGrid.isotropic((32, 32), ("y", "x")).box.axes)
+    samples = GridSamples(RegularGrid(box, (12, 32, 32)), frames, ("red", "green", "blue"), "video")
+    write(tmp_path / "a.mp4", samples)
+    written = write_sharp_frames(tmp_path / "a.mp4", tmp_path / "frames", 3)
+    assert [file.name for file in written] == ["frame_0000.png", "frame_0001.png", "frame_0002.png"]
+    marks = [read(file).values[:6].mean() for file in written]
+    assert marks == pytest.approx([2 / 12, 4 / 12, 9 / 12], abs=0.03)
+    assert len(write_sharp_frames(tmp_path / "a.mp4", tmp_path / "all", 50)) == 12
+    (tmp_path / "a.txt").write_text("no clip")
+    with pytest.raises(InputError, match="a video"):
+        write_sharp_frames(tmp_path / "a.txt", tmp_path / "none", 3)
 
 
 def test_wrong_uses(tmp_path):

@@ -57,17 +57,23 @@ def evaluate(
 def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) -> None:
     """Measure a radiance field on the views that its scene holds out, as `ungrid nerf` read it."""
     from ungrid import io, radiance
-    from ungrid.io.scenes import read_scene
+    from ungrid.io.scenes import read_posed, read_scene
 
     grey = GREYS.get(origin.get("background", "white"), 1.0)
     stored = {name: origin[name] for name in ("holdout", "shrink") if name in origin}
-    scene = read_scene(source, background=grey, **stored)
+    if poses := origin.get("poses"):
+        scene = read_posed(Path(poses["photographs"]), Path(poses["model"]), background=grey, **stored)
+    else:
+        scene = read_scene(source, background=grey, **stored)
     if not scene.held_out:
         raise InputError(f"{source} without held-out views", "a test split, or --holdout N of `ungrid nerf`")
     if run.common.plan:
         run.answer_rows({"field": str(field), "against": str(source), "views": len(scene.held_out)})
         return
-    run.metrics.update(radiance.held_out_metrics(io.load(field), scene))
+    u = io.load(field)
+    if (factor := origin.get("scale", 1.0)) != 1.0:  # back to the units of the cameras
+        u = radiance.scaled(u, 1 / factor, "")
+    run.metrics.update(radiance.held_out_metrics(u, scene))
     run.details.update(against=str(source), protocol=radiance.protocol(scene))
     run.answer_rows(shown_metrics(run.metrics))
 

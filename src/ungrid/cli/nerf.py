@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ungrid.solvers import FitResult
 
 BUDGET = 120.0  # seconds
+FRAMES = 100  # of a clip
 METHODS = ("bricks", "nerf")
 GREYS = {"white": 1.0, "black": 0.0}  # the backgrounds by name
 
@@ -26,7 +27,8 @@ def nerf(
         Path,
         Argument(
             help="Folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio), "
-            "poses_bounds.npy (LLFF), sparse/0 (COLMAP), *_par.txt (Middlebury) or cameras_sphere.npz (NeuS)."
+            "poses_bounds.npy (LLFF), sparse/0 (COLMAP), *_par.txt (Middlebury) or cameras_sphere.npz (NeuS); "
+            "or photographs alone, or a clip, whose cameras are then found."
         ),
     ],
     output: Annotated[
@@ -41,6 +43,14 @@ def nerf(
     ] = None,
     shrink: Annotated[int, Option(min=1, metavar="N", help="Take means over squares of N x N pixels.")] = 1,
     method: Annotated[str, Option(help="bricks, or nerf: the paper's networks, for a GPU or patience.")] = "bricks",
+    scale_by: Annotated[
+        tuple[str, str, str] | None,
+        Option(
+            "--scale-by",
+            metavar="PHOTO:X,Y PHOTO:X,Y LENGTH",
+            help="A length between two marks in photographs, such as 120mm: then the field has this unit.",
+        ),
+    ] = None,
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
@@ -55,10 +65,20 @@ def nerf(
     with run.setting_up():
         from ungrid import radiance
         from ungrid.io import save
-        from ungrid.io.scenes import read_scene
+        from ungrid.io.scenes import has_cameras, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
-        given = read_scene(scene, background=GREYS[background], holdout=holdout, shrink=shrink)
+        reading: dict[str, Any] = {"background": GREYS[background], "holdout": holdout, "shrink": shrink}
+        alone = scene.exists() and not has_cameras(scene) and photographs_of(scene, target)
+    poses: dict[str, str] = {}
+    if alone and not run.common.plan:
+        poses = find_cameras(run, alone, target, sequential=not scene.is_dir())
+        given = read_posed(Path(poses["photographs"]), Path(poses["model"]), **reading)
+    elif alone:
+        run.answer_rows({"photographs": len(alone), "cameras": "to be found", "output": str(target)})
+        return
+    else:
+        given = read_scene(scene, **reading)
     for note in given.notes:
         run.say(note)
     budget = run.common.budget or BUDGET
@@ -79,15 +99,22 @@ def nerf(
         else:
             result = radiance.reconstruct(given, **options)
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
+    shown, factor = result.field, 1.0
+    if scale_by is not None:
+        factor, unit = radiance.scale_of(result.field, given, *scale_by)
+        shown = radiance.scaled(result.field, factor, unit)
+        run.details["scale"] = {"factor": factor, "unit": unit}
     settings = {
         "background": background,
         "holdout": holdout,
         "box": box,
         "shrink": shrink,
         "method": method,
+        "poses": poses,
+        "scale": factor,
         "protocol": radiance.protocol(given),
     }
-    save(result.field, target, provenance=provenance(scene, result, settings), half=half)
+    save(shown, target, provenance=provenance(scene, result, settings), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
@@ -96,6 +123,37 @@ def nerf(
     run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
     fill_page(run, scene, given, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
+
+
+def photographs_of(scene: Path, target: Path) -> list[Path]:
+    """The photographs of a folder without cameras; of a clip its sharpest frames, written beside the target."""
+    from ungrid.cli.render import CLIPS
+    from ungrid.io.scenes import photographs_in
+    from ungrid.io.video import write_sharp_frames
+
+    if scene.suffix.lower() in CLIPS:
+        return write_sharp_frames(scene, target.with_suffix(".poses") / "frames", FRAMES)
+    return photographs_in(scene)
+
+
+def find_cameras(run: Run, photographs: list[Path], target: Path, *, sequential: bool) -> dict[str, str]:
+    """Where the photographs and the model of their cameras are; a model that an earlier run left is taken again."""
+    from ungrid.io.colmap import find_model, read_model
+    from ungrid.radiance.poses import pose_photographs
+
+    work = target.with_suffix(".poses") / "cameras"
+    model = find_model(work) if work.is_dir() else None
+    names = {file.name for file in photographs}
+    if model is not None and {one.name for one in read_model(model).photographs} <= names:
+        run.say(f"the cameras in {model} are used; delete it to find them again")
+    else:
+        found = pose_photographs(photographs, work, sequential=sequential, seed=run.common.seed, say=run.say)
+        run.say(f"{found.placed} of {len(photographs)} photographs placed")
+        for note in found.notes:
+            run.say(note)
+        run.details["not_placed"] = list(found.notes)
+        model = found.model
+    return {"photographs": str(photographs[0].parent), "model": str(model)}
 
 
 def box_of(text: str | None) -> "Box | None":

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,28 +100,44 @@ def read_scene(
     given = Path(path)
     if not given.exists():
         raise InputError(f"{given} does not exist", "a folder with photographs and their cameras", "check the path")
+    found = _reader(given)
+    if found is None:
+        raise InputError(
+            f"{given} without cameras",
+            ", ".join([pattern for pattern, _ in READERS] + ["COLMAP's sparse/0"]),
+            "photographs alone get theirs from `ungrid nerf`, with pip install 'ungrid[photos]'",
+        )
+    return _finished(found(), (background,) * 3, holdout, shrink)
+
+
+def read_posed(
+    photographs: Path, model: Path, *, background: float = 1.0, holdout: int = EVERY, shrink: int = 1
+) -> Scene:
+    """Photographs whose cameras are in a COLMAP model elsewhere; otherwise as `read_scene`."""
+    return _finished(_colmap(photographs, model), (background,) * 3, holdout, shrink)
+
+
+def has_cameras(path: Path) -> bool:
+    """Whether there is a scene that `read_scene` can read."""
+    return _reader(path) is not None
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES) if folder.is_dir() else []
+
+
+def _reader(given: Path) -> Callable[[], Scene] | None:
+    """What reads the scene."""
     folder = given if given.is_dir() else given.parent
-    readers: tuple[tuple[str, Callable[[Path], Scene]], ...] = (
-        ("transforms_train.json", _blender),
-        ("transforms.json", _transforms),
-        ("poses_bounds.npy", _llff),
-        ("*_par.txt", _middlebury),
-        ("cameras_sphere.npz", _neus),
-    )
-    for pattern, reader in readers:
+    for pattern, reader in READERS:
         found = [given] if given.is_file() and given.match(pattern) else sorted(folder.glob(pattern))
         if found and (given.is_dir() or given in found):
-            return _finished(reader(found[0]), (background,) * 3, holdout, shrink)
+            return partial(reader, found[0])
     model = find_model(folder) if given.is_dir() else None
     if model is not None:
-        return _finished(_colmap(folder, model), (background,) * 3, holdout, shrink)
-    if given.suffix == ".json":
-        return _finished(_transforms(given), (background,) * 3, holdout, shrink)
-    raise InputError(
-        f"{given} without cameras",
-        ", ".join([pattern for pattern, _ in readers] + ["COLMAP's sparse/0"]),
-        "photographs alone need their poses: run COLMAP or `ns-process-data` first",
-    )
+        return partial(_colmap, folder, model)
+    return partial(_transforms, given) if given.suffix == ".json" else None
 
 
 def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -405,3 +422,12 @@ def _decomposed(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pose[:3, :3] = turn.T @ np.diag([1.0, -1.0, -1.0])
     pose[:3, 3] = -np.linalg.solve(projection[:, :3], projection[:, 3])
     return lens / lens[2, 2], pose
+
+
+READERS: tuple[tuple[str, Callable[[Path], Scene]], ...] = (
+    ("transforms_train.json", _blender),
+    ("transforms.json", _transforms),
+    ("poses_bounds.npy", _llff),
+    ("*_par.txt", _middlebury),
+    ("cameras_sphere.npz", _neus),
+)

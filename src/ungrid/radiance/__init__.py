@@ -7,4 +7,6 @@ from ungrid.radiance.nerf import NerfSettings as NerfSettings
 from ungrid.radiance.nerf import reconstruct_nerf as reconstruct_nerf
 from ungrid.radiance.reconstruct import reconstruct as reconstruct
 from ungrid.radiance.render import Renderer as Renderer
+from ungrid.radiance.scale import scale_of as scale_of
+from ungrid.radiance.scale import scaled as scaled
 from ungrid.radiance.surface import surface as surface

@@ -12,15 +12,23 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
+from ungrid.domains import Axis, Box, RegularGrid
+from ungrid.io.video import write_video
 from ungrid.radiance.paths import looking
-from ungrid.sampling import Camera, camera_rays
+from ungrid.sampling import Camera, GridSamples, camera_rays
 
 ANGLE = 0.7  # of view, in radians
 DISTANCE = 3.6
 SAMPLES = 2  # a pixel, along each side
 LIGHT = np.array([0.4, -0.5, 0.77]) / np.linalg.norm([0.4, -0.5, 0.77])
 AMBIENT, GLOSS, SHININESS = 0.35, 0.5, 30.0
+SPECKLES = (5.0, 12.0, 27.0)  # cells for each unit of length
+EXPOSURE, INSTANTS = (
+    0.5,
+    3,
+)  # of a clip's frame: its share of the time between two frames, and pictures it is the mean of
 NUDGE = 1e-6  # off the surface, for shadow rays
 
 
@@ -110,12 +118,22 @@ SOLIDS: tuple[Ball | Block, ...] = (
 )
 
 
+def speckles(points: np.ndarray) -> np.ndarray:
+    """Random grey levels (n, 1) in space, of three sizes: a texture of which no two places are alike."""
+    random = np.random.default_rng(7)
+    levels = [
+        ndimage.map_coordinates(random.random((32, 32, 32)), fineness * points.T, order=1, mode="grid-wrap")
+        for fineness in SPECKLES
+    ]
+    return np.asarray(0.15 + 1.7 * np.clip(np.mean(levels, axis=0) - 0.25, 0, 0.5))[:, None]
+
+
 def trace(
-    origins: np.ndarray, directions: np.ndarray, *, glossy: bool = True
+    origins: np.ndarray, directions: np.ndarray, *, glossy: bool = True, rough: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours (n, 3), distances (n,), infinite where nothing is met, and normals (n, 3) along rays with unit directions.
 
-    Lambert's and Phong's reflection of one distant light, with hard shadows.
+    Rough surfaces have speckles, by which photographs can be told apart. Lambert's and Phong's reflection of one distant light, with hard shadows.
     """
     distances, normals = _nearest(origins, directions)
     which = distances.argmin(axis=0)
@@ -126,7 +144,7 @@ def trace(
     colors = np.zeros_like(points)
     for number, solid in enumerate(SOLIDS):
         mine = met & (which == number)
-        colors[mine] = solid.paint(points[mine])
+        colors[mine] = solid.paint(points[mine]) * (speckles(points[mine]) if rough else 1.0)
     lit = ~np.isfinite(_nearest(points + 1e-4 * normal, np.broadcast_to(LIGHT, points.shape))[0].min(axis=0))
     cosine = np.maximum(normal @ LIGHT, 0) * lit
     colors *= (AMBIENT + (1 - AMBIENT) * cosine)[:, None]
@@ -176,10 +194,10 @@ def cameras_around(count: int, size: int, *, seed: int | None = None) -> list[Ca
     return made
 
 
-def photograph(camera: Camera, *, glossy: bool = True) -> np.ndarray:
+def photograph(camera: Camera, *, glossy: bool = True, rough: bool = False) -> np.ndarray:
     """Bytes (h, w, 4) with straight alpha, the mean of `SAMPLES` squared rays a pixel."""
     fine = camera.resized(camera.width * SAMPLES, camera.height * SAMPLES)
-    colors, t, _ = trace(*camera_rays(fine), glossy=glossy)
+    colors, t, _ = trace(*camera_rays(fine), glossy=glossy, rough=rough)
     shape = (camera.height, SAMPLES, camera.width, SAMPLES)
     alpha = np.isfinite(t).reshape(*shape, 1).mean(axis=(1, 3))
     premultiplied = colors.reshape(*shape, 3).mean(axis=(1, 3))
@@ -219,3 +237,37 @@ def write_scene(
         content = {"camera_angle_x": ANGLE, "frames": frames}
         (target / f"transforms_{split}.json").write_text(json.dumps(content, indent=1))
     return target
+
+
+def clip_cameras(times: np.ndarray, size: int) -> list[Camera]:
+    """A hand-held turn around the scene: cameras at times in [0, 1)."""
+    f = 0.5 * size / math.tan(0.5 * ANGLE)
+    made = []
+    for time in times.tolist():
+        turn, height = 2 * math.pi * time, 0.45 + 0.08 * math.sin(6 * math.pi * time)
+        flat = math.sqrt(1 - height**2)
+        place = DISTANCE * np.array([flat * math.cos(turn), flat * math.sin(turn), height])
+        matrix = looking(place, np.array([0, 0, -0.2]), np.array([0.0, 0, 1]))
+        made.append(Camera(tuple(matrix.ravel().tolist()), size, size, f, f, size / 2, size / 2))
+    return made
+
+
+def write_clip(path: str | os.PathLike[str], *, frames: int = 60, size: int = 240, rate: float = 30.0) -> Path:
+    """Write a clip of the rough scene on white, blurred by the motion of the camera.
+
+    Args:
+        path: .mp4, .m4v, .mov or .mkv.
+        frames: of one turn.
+        size: pixels of a side.
+        rate: frames a second.
+    """
+    made = []
+    for frame in range(frames):
+        instants = (frame + EXPOSURE * np.arange(INSTANTS) / INSTANTS) / frames
+        seen = [photograph(camera, glossy=False, rough=True) / 255.0 for camera in clip_cameras(instants, size)]
+        made.append(np.mean([one[..., :3] * one[..., 3:] + 1 - one[..., 3:] for one in seen], axis=0))
+    box = Box(Axis("t", 0.0, frames / rate, "s"), *RegularGrid.isotropic((size, size), ("y", "x")).box.axes)
+    values = np.stack(made).astype(np.float32)
+    samples = GridSamples(RegularGrid(box, (frames, size, size)), values, ("red", "green", "blue"), "video")
+    write_video(path, samples)
+    return Path(path)

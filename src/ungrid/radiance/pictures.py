@@ -1,11 +1,15 @@
 """The photographs of a scene in memory, as bytes, at several sizes; and random rays of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ungrid.io.scenes import View, picture
+from ungrid.kernels import rays as kernels
+from ungrid.radiance.frames import lattice_rays
 from ungrid.sampling import CameraArrays
+
+SQUARE = 4  # pixels
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,60 @@ class Pictures:
         centers = self.shrink * (np.stack([column, row], axis=1) + 0.5)
         origins, directions = self.cameras.rays(which, centers)
         return origins, directions, self.colors[pixels].astype(np.float32) / np.float32(255)
+
+
+def draw_rays(
+    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], count: int, random: np.random.Generator
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Random pixels as rays in a lattice's coordinates, their directions in the world, and their colours, all (count, 3)."""
+    if pictures.cameras.lenses[:, 4:].any():
+        origins, directions, target = pictures.draw(count, random)
+        return lattice_rays(frame, shape, origins, directions), np.ascontiguousarray(directions, np.float32), target
+    chosen = random.integers(0, pictures.total, count)
+    pixels = chosen if pictures.counts is None else pictures.counts[chosen]
+    rays, views = rays_of(pictures, frame, shape, pixels)
+    return rays, views, pictures.colors[pixels].astype(np.float32) / np.float32(255)
+
+
+def rays_of(
+    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], pixels: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The rays of pixels by their numbers, for lenses without distortion."""
+    starts, alongs, views = (np.empty((len(pixels), 3), np.float32) for _ in range(3))
+    cameras = pictures.cameras
+    kernels.pixel_rays(
+        pixels, pictures.first, pictures.widths, pictures.shrink, cameras.turns, cameras.positions, cameras.lenses,
+        np.reshape(frame, (4, 4)), np.array(shape) - 1.0, starts, alongs, views,
+    )  # fmt: skip
+    return (starts, alongs), views
+
+
+def that_reach(
+    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], far: np.ndarray
+) -> tuple[Pictures, float]:
+    """The pictures without pixels whose rays meet nothing that can be seen, nor come near it; and the share of the others.
+
+    Such a ray shows the background and has no gradient. Asked of one pixel in every square of `SQUARE`, whose neighbours are
+    less than a brick away from it.
+    """
+    if pictures.cameras.lenses[:, 4:].any():
+        return pictures, 1.0
+    kept = []
+    for begin, end, width in zip(pictures.first, pictures.first[1:], pictures.widths, strict=False):
+        height = (end - begin) // width
+        rows, columns = (np.minimum(np.arange(SQUARE // 2, n + SQUARE // 2, SQUARE), n - 1) for n in (height, width))
+        (starts, alongs), _ = rays_of(pictures, frame, shape, (begin + rows[:, None] * width + columns).ravel())
+        found = np.empty(len(starts), bool)
+        kernels.reach(starts, alongs, far, 1, found)
+        squares = found.reshape(len(rows), len(columns))
+        every = squares.repeat(SQUARE, axis=0)[:height].repeat(SQUARE, axis=1)[:, :width]
+        kept.append(begin + np.flatnonzero(every))
+    pixels = np.concatenate(kept)
+    if pictures.counts is not None:
+        pixels = np.intersect1d(pixels, pictures.counts, assume_unique=True)
+    if not len(pixels):
+        return pictures, 1.0
+    return replace(pictures, counts=pixels), len(pixels) / pictures.total
 
 
 def read_pictures(views: tuple[View, ...], background: tuple[float, float, float]) -> Pictures:

@@ -1,7 +1,7 @@
 """Photographs to a radiance field: stages of finer lattices and larger pictures, each fitted by Adam on random rays.
 
-Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; nothing is chosen
-by held-out views, which are only measured when all is done.
+Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; rays that meet nothing
+are not drawn, and count as right. Nothing is chosen by held-out views, which are only measured when all is done.
 
 Source of the plan: Sun et al. 2022, *Direct voxel grid optimization* (coarse geometry first, progressive scaling), and
 `ungrid.kernels.bricks` for the model.
@@ -25,10 +25,10 @@ from ungrid.fields import BrickField
 from ungrid.io.scenes import Scene
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
-from ungrid.radiance.frames import Extent, extent_of, lattice_rays
+from ungrid.radiance.frames import Extent, extent_of
 from ungrid.radiance.lattice import Lattice, new_field, refined
 from ungrid.radiance.paths import seen_by
-from ungrid.radiance.pictures import Pictures, read_pictures, smaller
+from ungrid.radiance.pictures import Pictures, draw_rays, read_pictures, smaller, that_reach
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
@@ -44,7 +44,7 @@ DECAY = 0.1  # of the rates within a stage
 BETAS = (0.9, 0.99)
 SMOOTHNESS = 1e-3 / 65536  # for each ray of a step
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
-MASK_EVERY = 16  # steps
+MASK_EVERY, LOOK_EVERY = 16, 400  # steps
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,7 @@ class _Run:
             "box": str(extent.domain), "seed": str(seed), "steps": str(limits.steps), "threads": str(threads),
         }  # fmt: skip
         self.shown = smaller(pictures, self.stages[0].shrink)
+        self.drawn, self.share, self.reached = self.shown, 1.0, np.zeros(0, np.uint8)
         self.lattice = Lattice(new_field(extent, self.stages[0].longest, scene.background, seed))
         self.moments = Moments(self.lattice, threads)
 
@@ -246,17 +247,24 @@ class _Run:
         field = refined(self.lattice, self.extent, self.stages[number].longest, self.moments.seen.max(axis=0))
         self.lattice = Lattice(field)
         self.moments = Moments(self.lattice, self.threads, self.moments.decoder)
+        self.look(self.lattice.far)
+
+    def look(self, far: np.ndarray) -> None:
+        """From now on draw only pixels whose rays come near what can be seen, `far` from it as in `Bricks`."""
+        field, self.reached = self.lattice.field, far.copy()
+        self.drawn, self.share = that_reach(self.shown, field.frame, field.shape, far)
 
     def one_step(self, progress: float) -> None:
         stage, field = self.stages[self.stage], self.lattice.field
         count = min(stage.rays, max(1024, self.shown.total // PIXELS_PER_RAY))
-        origins, directions, target = self.shown.draw(count, self.random)
-        rays = lattice_rays(field.frame, field.shape, origins, directions)
+        if self.stage and self.step % LOOK_EVERY == 0:
+            self.look(self.lattice.far)
+        rays, views, target = draw_rays(self.drawn, field.frame, field.shape, count, self.random)
         jitter = self.random.random(count, dtype=np.float32)
         within = (progress - stage.begin) / (stage.end - stage.begin)
         self.step += 1
-        self.error += fit_step(
-            self.lattice, self.moments, rays, np.ascontiguousarray(directions, np.float32), jitter, target, field.background,
+        self.error += self.share * fit_step(
+            self.lattice, self.moments, rays, views, jitter, target, field.background,
             decay=DECAY**within, step=self.step,
         )  # fmt: skip
         self.since += 1
@@ -302,6 +310,7 @@ class _Run:
             "random": json.dumps(self.random.bit_generator.state), "step": self.step, "seconds": self.seconds,
             "history": self.history, "error": self.error, "since": self.since, "fingerprint": self.fingerprint,
             "mask": torch.from_numpy(self.lattice.mask.view(np.int64)), "far": torch.from_numpy(self.lattice.far),
+            "reached": torch.from_numpy(self.reached),
         }  # fmt: skip
         write_checkpoint(self.checkpoint, self.turn, content)
         self.last_save = time.perf_counter()
@@ -322,6 +331,8 @@ class _Run:
         self.lattice = Lattice(field)
         self.lattice.mask[:] = content["mask"].numpy().view(np.uint64)
         self.lattice.far = content["far"].numpy().copy()
+        if self.stage:
+            self.look(content["reached"].numpy())
         mean, square, seen, *decoder = (part.numpy().copy() for part in content["moments"])
         self.moments = Moments(self.lattice, self.threads, decoder)
         self.moments.mean, self.moments.square, self.moments.seen = mean, square, seen

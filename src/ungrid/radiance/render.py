@@ -57,6 +57,11 @@ class Renderer:
             flat = np.where(opacity[:, None] >= MET, self.normals(np.nan_to_num(place)), np.nan).astype(np.float32)
         return flat.reshape(camera.height, camera.width, -1)
 
+    def places(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean places in the world (n, 3) of rays of the world with unit directions (n, 3), and their opacities (n,)."""
+        _, opacity, place = self._rays(origins, directions)
+        return place, opacity
+
     def normals(self, points: np.ndarray) -> np.ndarray:
         """Unit vectors (n, 3) against the gradient of the raw density at points of the world, by central differences."""
         spacing = 1.0 / self.field.stretch

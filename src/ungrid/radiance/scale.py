@@ -1,0 +1,98 @@
+"""The size of a scene: photographs do not know it, a length that somebody measured does."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid.domains import Axis, Box
+from ungrid.fields import RadianceField
+from ungrid.io.scenes import Scene, View
+from ungrid.radiance.render import MET, Renderer
+from ungrid.sampling import CameraArrays
+
+LENGTH = re.compile(r"\s*([0-9.eE+-]+)\s*([A-Za-zµ]*)\s*")
+MARK = re.compile(r"(.+):([0-9.]+),([0-9.]+)")
+
+
+def scaled(field: RadianceField, factor: float, unit: str) -> RadianceField:
+    """The same scene with all lengths multiplied by a factor, in another unit.
+
+    Raises:
+        InputError: if the factor is not a positive number.
+    """
+    if not (np.isfinite(factor) and factor > 0):
+        raise InputError(f"a scale of {factor}", "a positive number")
+    given: dict[str, Any] = field.arguments()
+    axes = [Axis(axis.name, factor * axis.low, factor * axis.high, unit) for axis in field.domain.axes]
+    shrunk = np.reshape(field.frame, (4, 4)) @ np.diag([1 / factor, 1 / factor, 1 / factor, 1.0])
+    view = dict(field.view)
+    if "poses" in view:
+        view["poses"] = [_moved(pose, factor) for pose in view["poses"]]
+    found = type(field)(**{**given, "domain": Box(*axes), "frame": tuple(shrunk.ravel().tolist()), "view": view})
+    found.load_state_dict(field.state_dict())
+    return found
+
+
+def _moved(pose: list[float], factor: float) -> list[float]:
+    matrix = np.reshape(pose, (4, 4)).copy()
+    matrix[:3, 3] *= factor
+    return list(matrix.ravel().tolist())
+
+
+def scale_of(field: RadianceField, scene: Scene, first: str, second: str, length: str) -> tuple[float, str]:
+    """The factor and the unit that give the distance between two marks a length.
+
+    Args:
+        field: of the scene.
+        scene: with the photographs.
+        first: a mark, ``PHOTOGRAPH:X,Y`` in pixels of the file from its upper left corner.
+        second: another one.
+        length: such as ``120mm``.
+
+    Raises:
+        InputError: if a mark or the length cannot be read, a mark shows nothing solid, or both show one place.
+    """
+    read = LENGTH.fullmatch(length)
+    try:
+        number = float(read[1]) if read else 0.0
+    except ValueError:
+        number = 0.0
+    if read is None or not number > 0:
+        raise InputError(f"the length {length!r}", "a positive number with its unit, such as 120mm")
+    renderer = Renderer(field)
+    one, other = (_place(renderer, scene, mark) for mark in (first, second))
+    apart = float(np.linalg.norm(one - other))
+    if apart == 0:
+        raise InputError(f"the marks {first} and {second} at one place", "two places")
+    return number / apart, read[2]
+
+
+def _place(renderer: Renderer, scene: Scene, mark: str) -> np.ndarray:
+    """Where the field is under a mark, (3,)."""
+    read = MARK.fullmatch(mark)
+    if read is None:
+        raise InputError(f"the mark {mark!r}", "PHOTOGRAPH:X,Y, such as IMG_0012.jpg:833,1024")
+    view = _named(scene, read[1])
+    pixel = np.array([[float(read[2]), float(read[3])]]) / view.shrink
+    if (pixel > (view.camera.width, view.camera.height)).any():
+        raise InputError(
+            f"the mark {mark!r} beside its photograph", f"{view.camera.width} x {view.camera.height} pixels"
+        )
+    origins, directions = CameraArrays.of([view.camera]).rays(np.zeros(1, np.int64), pixel)
+    place, opacity = renderer.places(origins, directions)
+    if opacity[0] < MET:
+        raise InputError(
+            f"the mark {mark!r}, under which the field is {opacity[0]:.0%} opaque", "a mark on something solid"
+        )
+    return np.asarray(place[0])
+
+
+def _named(scene: Scene, name: str) -> View:
+    every = scene.views + scene.held_out
+    for view in every:
+        if name in (view.name, view.path.name, view.path.stem, Path(view.name).name):
+            return view
+    raise InputError(f"no photograph {name!r}", f"one of {', '.join(view.path.name for view in every[:20])}")
