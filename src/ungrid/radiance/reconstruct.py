@@ -37,7 +37,7 @@ Report = Callable[[dict[str, float]], None]
 
 NODES_PER_PIXEL = 0.64  # of the last lattice, along its longest axis
 ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
-RAYS = (8192, 16384, 16384, 16384)  # in a step of each, at most
+RAYS = (8192, 10240, 7168, 7168)  # in a step of each, at most
 PIXELS_PER_RAY = 8  # so that small scenes take small steps
 DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
 DECAY = 0.1  # of the rates within a stage
