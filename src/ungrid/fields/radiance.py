@@ -104,7 +104,7 @@ class BrickField(RadianceField):
         frame: tuple[float, ...] = FRAME,
         background: tuple[float, float, float] = (1.0, 1.0, 1.0),
         view: dict[str, Any] | None = None,
-        width: int = 32,
+        width: int = 64,
     ) -> None:
         super().__init__()
         if domain.dim != 3:
