@@ -57,6 +57,7 @@ def evaluate(
 def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) -> None:
     """Measure a radiance field on the views that its scene holds out, as `ungrid nerf` read it."""
     from ungrid import io, radiance
+    from ungrid.fields import RadianceField
     from ungrid.io.scenes import read_posed, read_scene
 
     grey = GREYS.get(origin.get("background", "white"), 1.0)
@@ -72,6 +73,7 @@ def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) 
         return
     u = io.load(field)
     if (factor := origin.get("scale", 1.0)) != 1.0:  # back to the units of the cameras
+        assert isinstance(u, RadianceField)
         u = radiance.scaled(u, 1 / factor, "")
     run.metrics.update(radiance.held_out_metrics(u, scene))
     run.details.update(against=str(source), protocol=radiance.protocol(scene))

@@ -64,6 +64,7 @@ def nerf(
     run.start()
     with run.setting_up():
         from ungrid import radiance
+        from ungrid.fields import RadianceField
         from ungrid.io import save
         from ungrid.io.scenes import has_cameras, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
@@ -101,6 +102,7 @@ def nerf(
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
     shown, factor = result.field, 1.0
     if scale_by is not None:
+        assert isinstance(result.field, RadianceField)
         factor, unit = radiance.scale_of(result.field, given, *scale_by)
         shown = radiance.scaled(result.field, factor, unit)
         run.details["scale"] = {"factor": factor, "unit": unit}

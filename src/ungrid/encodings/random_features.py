@@ -9,7 +9,6 @@ Sources: Huang, Zhu and Siew 2006, *Extreme learning machine*; Rahimi and Recht 
 kernel machines*; for differential equations Dwivedi and Srinivasan 2020 (PIELM).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +38,8 @@ def tanh_derivatives(z: Tensor, highest: int) -> list[Tensor]:
 
 
 def _sine(z: Tensor, highest: int) -> list[Tensor]:
-    return [torch.sin(z + k * math.pi / 2) for k in range(highest + 1)]
+    sine, cosine = torch.sin(z), torch.cos(z) if highest else z
+    return [sine, cosine, -sine, -cosine, sine][: highest + 1]
 
 
 SHAPES: dict[str, Callable[[Tensor, int], list[Tensor]]] = {"tanh": tanh_derivatives, "sine": _sine}

@@ -75,8 +75,7 @@ class CornerFunctions(nn.Module):
         rows = []
         for a, b in orders:
             factor = turn ** (a + b) * 1j**b
-            columns = [factor * _derived(exponent, a + b, logarithm) for exponent in self.exponents]
-            stacked = torch.stack(columns, dim=1)
+            stacked = factor * _derived(self.exponents, a + b, logarithm)
             rows.append(stacked.real if self.cosine else stacked.imag)
         return torch.stack(rows)
 
@@ -131,19 +130,17 @@ class ElasticCorner(nn.Module):
         ``∂_x^a ∂_y^b (z* g(z)) = i^b τ^(n-1) (τ z* g^(n) + (a - b) τ* g^(n-1))`` with n = a + b and τ = dz / dx.
         """
         logarithm = _logarithm(_complex(x, self.vertex), self.direction, self.angle, self.cut)
-        mirrored = torch.exp(logarithm).conj()
+        mirrored, lower = torch.exp(logarithm).conj()[:, None], [power - 1 for power in self.powers]
         turn = complex(math.cos(self.direction), -math.sin(self.direction))
         rows = []
         for a, b in orders:
-            n, columns = a + b, []
-            for power in self.powers:
-                plain = turn**n * 1j**b * _derived(power, n, logarithm)
-                product = turn**n * 1j**b * mirrored * _derived(power - 1, n, logarithm)
-                if n:
-                    less = _derived(power - 1, n - 1, logarithm)
-                    product = product + (a - b) * 1j**b * turn ** (n - 1) * turn.conjugate() * less
-                columns += [plain.real, plain.imag, product.real, product.imag]
-            rows.append(torch.stack(columns, dim=1))
+            n, factor = a + b, turn ** (a + b) * 1j**b
+            plain = factor * _derived(self.powers, n, logarithm)
+            product = factor * mirrored * _derived(lower, n, logarithm)
+            if n:
+                product = product + (a - b) * factor / turn * turn.conjugate() * _derived(lower, n - 1, logarithm)
+            columns = torch.stack([plain.real, plain.imag, product.real, product.imag], dim=2)
+            rows.append(columns.flatten(1))
         return torch.stack(rows)
 
     def forward_taylor(self, z: Taylor) -> Taylor:
@@ -244,18 +241,20 @@ def _logarithm(z: Tensor, direction: float, angle: float, cut: float | None) -> 
     return torch.complex(torch.log(turned.abs().clamp(min=NEAREST)), torch.angle(turned) + opposite)
 
 
-def _derived(exponent: complex, n: int, logarithm: Tensor) -> Tensor:
-    """The n-th derivative of z^λ, or of z^λ log z where λ is a whole number; `logarithm` is log z.
+def _derived(exponents: Sequence[complex], n: int, logarithm: Tensor) -> Tensor:
+    """The n-th derivatives (m, exponents) of z^λ, or of z^λ log z where λ is a whole number; `logarithm` (m,) is log z.
 
     ``d^n z^λ = (λ)_n z^(λ-n)``, and ``d^n (z^λ log z) = z^(λ-n) ((λ)_n log z + d(λ)_n/dλ)``, with the falling factorial
     (λ)_n.
     """
-    falling = math.prod(exponent - i for i in range(n))
-    power = torch.exp((exponent - n) * logarithm)
-    if complex(exponent).imag or not float(exponent.real).is_integer():
-        return falling * power
-    rate = sum(math.prod(exponent - i for i in range(n) if i != j) for j in range(n))
-    return power * (falling * logarithm + rate)
+    kind = logarithm.dtype
+    falling = torch.tensor([math.prod(e - i for i in range(n)) for e in exponents], dtype=kind)
+    rates = [sum(math.prod(e - i for i in range(n) if i != j) for j in range(n)) for e in exponents]
+    whole = torch.tensor([not complex(e).imag and complex(e).real.is_integer() for e in exponents])
+    powers = torch.exp(logarithm[:, None] * (torch.tensor(exponents, dtype=kind) - n))
+    if not whole.any():
+        return falling * powers
+    return powers * torch.where(whole, falling * logarithm[:, None] + torch.tensor(rates, dtype=kind), falling)
 
 
 def taylor_of_partials(encoding: Any, z: Taylor) -> Taylor:

@@ -1,7 +1,8 @@
 """Rays of random pixels in a lattice's coordinates, fused, on a CPU: a twentieth of the time of array operations.
 
 Convention: cameras and pixels as in `ungrid.sampling.cameras`, without distortion; frames as in `ungrid.fields.radiance`; what
-`ungrid.radiance.frames.lattice_rays` says of where rays begin. Everything is computed in double precision and written in single.
+`ungrid.radiance.frames.lattice_rays` says of where rays begin. Everything is computed in double precision, and written in
+single.
 """
 
 import math
@@ -78,7 +79,7 @@ def reach(starts, alongs, far, margin, found):
             brick = np.empty(3, np.int64)
             for a in range(3):
                 x = (starts[r, a] + t * alongs[r, a]) / 4
-                brick[a] = int(math.floor(x))
+                brick[a] = math.floor(x)
                 if brick[a] < 0 or brick[a] >= far.shape[a]:
                     inside = False
             if not inside:

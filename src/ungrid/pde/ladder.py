@@ -34,10 +34,11 @@ SMOOTH_SHAPES = ("tanh",)  # where places are chosen, and of elastic bodies, whi
 PILOTS = (160, 320, 640, 1280)  # features with which shape and slope are chosen
 KEPT = 6  # of the trials for a larger pilot
 MUCH = 3.0
-GOOD = 1e-6  # for a basis of the first pilot
+GOOD, EXCELLENT = 1e-6, 1e-10  # for a basis of the first pilot: enough once the next is worse, and at once
 POOR = 1e-2  # a check above it says little
 HOPELESS = 0.1
 PILOT_SHARE = 0.15  # of the budget, after which no larger pilot is begun
+CHECKED, TRIED = 1000, 400  # points of the equation at which a solution is checked, and a trial
 ROWS_PER_FEATURE = 2.5  # of the equation
 BOUNDARY_SHARE = 0.35  # boundary points for each point inside
 GROWTH = 2.0
@@ -91,7 +92,8 @@ class Ladder:
         if not keep:
             terms = [term for term in terms if term.name != Measured.label]
         found = solve_output_layer(u, terms, OutputLayer(search=keep), unknowns=unknowns)
-        parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1)
+        points = CHECKED if keep else TRIED
+        parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1, points=points)
         check = max(value for name, value in parts.items() if name != Measured.label)
         return self._made(Attempt(u, check, parts, features, found, time.perf_counter() - began), keep)
 
@@ -249,8 +251,8 @@ def pilots(problem: Problem) -> tuple[int, ...]:
 def first_trials(ladder: Ladder) -> dict[Features, float]:
     """The checks of the smallest bases, by shape and rising slope.
 
-    They fall and rise with the slope: two much worse ones in a row end a shape's search, and one the whole search where the
-    best is good already.
+    They fall and rise with the slope: two much worse ones in a row end a shape's search, one the whole search where the best is
+    good already, and an excellent one at once.
     """
     tried: dict[Features, float] = {}
     smooth = needs_galerkin(ladder.problem) or isinstance(ladder.problem.equation, Elasticity)
@@ -262,7 +264,7 @@ def first_trials(ladder: Ladder) -> dict[Features, float]:
             found.append(tried[features])
             if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
                 break
-            if min(found) < GOOD and found[-1] > min(found):
+            if found[-1] < EXCELLENT or (min(found) < GOOD and found[-1] > min(found)):
                 return tried
     return tried
 

@@ -133,7 +133,8 @@ def trace(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours (n, 3), distances (n,), infinite where nothing is met, and normals (n, 3) along rays with unit directions.
 
-    Rough surfaces have speckles, by which photographs can be told apart. Lambert's and Phong's reflection of one distant light, with hard shadows.
+    Rough surfaces have speckles, by which photographs can be told apart. Lambert's and Phong's reflection of one distant light,
+    with hard shadows.
     """
     distances, normals = _nearest(origins, directions)
     which = distances.argmin(axis=0)

@@ -1,7 +1,7 @@
 """Photographs to a radiance field: stages of finer lattices and larger pictures, each fitted by Adam on random rays.
 
-Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; rays that meet nothing
-are not drawn, and count as right. Nothing is chosen by held-out views, which are only measured when all is done.
+Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; rays that meet
+nothing are not drawn, and count as right. Nothing is chosen by held-out views, which are only measured when all is done.
 
 Source of the plan: Sun et al. 2022, *Direct voxel grid optimization* (coarse geometry first, progressive scaling), and
 `ungrid.kernels.bricks` for the model.
