@@ -32,6 +32,7 @@ Report = Callable[[dict[str, float]], None]
 
 LONGEST = 128  # nodes of the lattice along its longest axis, which only gives the box a spacing
 RATE, FINAL = 5e-4, 0.1
+PIXELS_PER_RAY, FEWEST = 4, 64  # so that small scenes take small steps
 WATCHED = 1024  # rays by which the history says how far the fit is
 
 
@@ -40,7 +41,7 @@ class NerfSettings:
     """What is built, and how large a step is.
 
     Attributes:
-        rays: in a step.
+        rays: in a step, at most.
         rate: of Adam at the start.
         network: further arguments of `NerfField`.
     """
@@ -120,9 +121,10 @@ def reconstruct_nerf(
         extent.domain, blocks, frame=extent.frame(blocks), background=scene.background, view=seen_by(scene), seed=seed,
         **chosen.network,
     ).to(device)  # fmt: skip
-    rays = PictureRays(read_pictures(scene.views, scene.background), u, chosen.rays)
+    pictures = read_pictures(scene.views, scene.background)
+    rays = PictureRays(pictures, u, min(chosen.rays, max(FEWEST, pictures.total // PIXELS_PER_RAY)))
     term = Term(points=rays, operator=rendered, weight=2.0, name="photographs")  # the sum of both networks' errors
-    watched, truth, _ = PictureRays(rays.pictures, u, WATCHED).draw(0, torch.Generator().manual_seed(seed))
+    watched, truth, _ = PictureRays(pictures, u, min(WATCHED, rays.size)).draw(0, torch.Generator().manual_seed(seed))
     assert truth is not None
 
     def metrics(_: Any) -> dict[str, float]:
