@@ -22,9 +22,9 @@ from ungrid.domains import Box
 from ungrid.fields import NerfField
 from ungrid.io.scenes import Scene
 from ungrid.objectives import Term
-from ungrid.radiance.frames import extent_of, lattice_rays
+from ungrid.radiance.frames import extent_of
 from ungrid.radiance.paths import seen_by
-from ungrid.radiance.pictures import Pictures, read_pictures
+from ungrid.radiance.pictures import Pictures, draw_rays, read_pictures
 from ungrid.sampling import Batch, Sampler
 from ungrid.solvers import Adam, FitResult, Limits, fit_terms
 
@@ -65,10 +65,9 @@ class PictureRays(Sampler):
 
     def draw(self, step: int, generator: torch.Generator) -> Batch:
         random = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
-        origins, directions, target = self.pictures.draw(self.size, random)
-        start, along = lattice_rays(self.u.frame, self.u.shape, origins, directions)
+        (start, along), views, target = draw_rays(self.pictures, self.u.frame, self.u.shape, self.size, random)
         jitter = random.random((self.size, sum(self.u.samples)), dtype=np.float32)
-        points = np.concatenate([start, along, directions.astype(np.float32), jitter], axis=1)
+        points = np.concatenate([start, along, views, jitter], axis=1)
         device = next(self.u.parameters()).device
         return Batch(torch.from_numpy(points).to(device), torch.from_numpy(target)[:, None].to(device))
 
