@@ -99,7 +99,7 @@ def four_discs_with_reaction() -> Case:
 
     def truth() -> tuple[np.ndarray, np.ndarray]:
         points = pde.check_points(problem, 0)
-        return points, pde.reference(problem, tolerance=1e-5, budget=120.0)(points)
+        return points, pde.reference(problem, tolerance=1e-5, budget=240.0)(points)
 
     return Case(problem, truth, 30.0, 1.43e-2)
 

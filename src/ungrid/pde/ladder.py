@@ -38,7 +38,7 @@ GOOD, EXCELLENT = 1e-6, 1e-10  # for a basis of the first pilot: enough once the
 POOR = 1e-2  # a check above it says little
 HOPELESS = 0.1
 PILOT_SHARE = 0.15  # of the budget, after which no larger pilot is begun
-CHECKED, TRIED = 1000, 400  # points of the equation at which a solution is checked, and a trial
+CHECKED, TRIED = 1000, 400  # points of the equation at which a solution is checked, and a first trial
 ROWS_PER_FEATURE = 2.5  # of the equation
 BOUNDARY_SHARE = 0.35  # boundary points for each point inside
 GROWTH = 2.0
@@ -77,7 +77,7 @@ class Ladder:
     def seconds(self) -> float:
         return time.perf_counter() - self.began
 
-    def attempt(self, features: Features, *, keep: bool = True) -> Attempt:
+    def attempt(self, features: Features, *, keep: bool = True, points: int = CHECKED) -> Attempt:
         """Solve on a basis of its own and check it; a trial leaves measurements out, and unknowns where they start."""
         began = time.perf_counter()
         if needs_galerkin(self.problem):
@@ -92,7 +92,6 @@ class Ladder:
         if not keep:
             terms = [term for term in terms if term.name != Measured.label]
         found = solve_output_layer(u, terms, OutputLayer(search=keep), unknowns=unknowns)
-        points = CHECKED if keep else TRIED
         parts = relative_residuals(self.problem, u, found.parameters, seed=self.seed + 1, points=points)
         check = max(value for name, value in parts.items() if name != Measured.label)
         return self._made(Attempt(u, check, parts, features, found, time.perf_counter() - began), keep)
@@ -260,7 +259,7 @@ def first_trials(ladder: Ladder) -> dict[Features, float]:
         found: list[float] = []
         for scale in SCALES:
             features = Features(pilots(ladder.problem)[0], scale, shape)
-            tried[features] = ladder.attempt(features, keep=False).check
+            tried[features] = ladder.attempt(features, keep=False, points=TRIED).check
             found.append(tried[features])
             if len(found) > 2 and min(found[-2:]) > MUCH * min(found):
                 break
