@@ -1,6 +1,7 @@
 """Radiance fields from photographs: held-out quality against the time of the fit, on a CPU.
 
     python benchmarks/radiance.py lego            # 45 s, 2 min, 5 min; writes benchmarks/results/radiance.csv
+    python benchmarks/radiance.py lego --alpha-start --budgets 19 98
     python benchmarks/radiance.py fern --budgets 590
 
 lego: NeRF-synthetic lego at 400 x 400 (a quarter of the published pixels), white background, the 100 views of the train split,
@@ -38,10 +39,10 @@ def nearest_photograph(scene: Scene) -> float:
     return statistics.mean(scores)
 
 
-def measured(name: str, budget: float, threads: int | None) -> dict[str, object]:
+def measured(name: str, budget: float, threads: int | None, alpha_start: bool) -> dict[str, object]:
     folder, _ = SCENES[name]
-    scene = read_scene(DATA / "radiance" / folder)
-    result = reconstruct(scene, budget=budget, threads=threads)
+    scene = read_scene(DATA / "radiance" / folder, background=0.0 if name == "temple" else 1.0)
+    result = reconstruct(scene, budget=budget, threads=threads, alpha_start=alpha_start)
     found = held_out_metrics(result.field, scene)
     renderer, seconds = Renderer(result.field), []
     for view in scene.held_out[:9]:
@@ -56,7 +57,7 @@ def measured(name: str, budget: float, threads: int | None) -> dict[str, object]
         "parameters": result.stats["parameters"], "render_seconds": round(statistics.median(seconds), 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "resolution": f"{camera.width}x{camera.height}", "views": len(scene.views), "held_out": len(scene.held_out),
-        "background": "white", "alpha_start": False,
+        "background": "black" if name == "temple" else "white", "alpha_start": alpha_start,
     }  # fmt: skip
 
 
@@ -65,10 +66,15 @@ def main() -> None:
     parser.add_argument("scenes", nargs="*", default=["lego", "fern"], help=", ".join(SCENES))
     parser.add_argument("--budgets", type=float, nargs="*")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--alpha-start", action="store_true", help="begin with the visual hull")
     given = parser.parse_args()
     for name in given.scenes:
         for budget in given.budgets or SCENES[name][1]:
-            write("radiance", [measured(name, budget, given.threads)], key=("scene", "budget"))
+            write(
+                "radiance",
+                [measured(name, budget, given.threads, given.alpha_start)],
+                key=("scene", "budget", "alpha_start"),
+            )
 
 
 if __name__ == "__main__":

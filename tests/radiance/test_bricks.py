@@ -179,7 +179,13 @@ def test_smoothness_has_the_gradient_of_squared_differences(field: BrickField) -
     moments.grads[0, :, 0] = 1  # every node has a gradient
     before = moments.grads.copy()
     kernels.add_smoothness(
-        lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, np.float32(0.3)
+        lattice.index,
+        lattice.places,
+        lattice.nodes,
+        moments.grads,
+        moments.touched,
+        np.float32(0.3),
+        np.float32(0.2),
     )
     found = (moments.grads - before)[0]
     numbers = lattice.index.astype(int)
@@ -190,9 +196,10 @@ def test_smoothness_has_the_gradient_of_squared_differences(field: BrickField) -
     for axis in range(3):
         low, high = np.delete(rows, -1, axis).ravel(), np.delete(rows, 0, axis).ravel()
         both = (low >= BRICK**3) & (high >= BRICK**3)
-        loss = loss + 0.15 * (nodes[low[both], 1:] - nodes[high[both], 1:]).square().sum()
+        apart = (nodes[low[both]] - nodes[high[both]]).square().sum(dim=0)
+        loss = loss + 0.1 * apart[0] + 0.15 * apart[1:].sum()
     loss.backward()
-    np.testing.assert_allclose(found[BRICK**3 :], nodes.grad[BRICK**3 :], atol=1e-5)
+    np.testing.assert_allclose(found[BRICK**3 :], nodes.grad[BRICK**3 :], atol=2e-5)
 
 
 def test_a_finer_lattice_holds_the_same_function() -> None:

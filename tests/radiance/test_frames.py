@@ -10,6 +10,7 @@ import pytest
 from tests.io.test_scenes import llff, transforms
 from ungrid._base.errors import InputError
 from ungrid.domains import Box
+from ungrid.fields import BrickField
 from ungrid.io.scenes import Scene, read_scene
 from ungrid.radiance.frames import extent_of, lattice_rays, meeting_point
 from ungrid.sampling import Camera, camera_rays
@@ -26,12 +27,12 @@ def test_rays_of_the_world_are_rays_of_the_lattice(writer: Callable[[Path], Path
     scene = read_scene(writer(tmp_path), holdout=0)
     extent = extent_of(scene)
     blocks = extent.blocks(32)
-    frame, shape = extent.frame(blocks), tuple(4 * b for b in blocks)
-    matrix = np.reshape(frame, (4, 4))
+    field = BrickField(extent.domain, blocks, 0, frame=extent.frame(blocks))
+    matrix = np.reshape(field.frame, (4, 4))
     met = 0
     for view in scene.views:
         origins, directions = camera_rays(view.camera)
-        start, along = lattice_rays(frame, shape, origins, directions)
+        start, along = lattice_rays(field, origins, directions)
         assert (start[:, 2] > -1e-3).all() or not scene.forward_facing
         last = np.full(len(origins), -np.inf)
         for depth in (2.0, 2.6, 4.0, 30.0):
@@ -41,7 +42,7 @@ def test_rays_of_the_world_are_rays_of_the_lattice(writer: Callable[[Path], Path
             np.testing.assert_allclose(start + t[:, None] * along, there, atol=2e-3)
             assert (t > last).all()
             last = t
-            met += ((there > 0) & (there < np.array(shape) - 1)).all(axis=1).sum()
+            met += ((there > 0) & (there < np.array(field.shape) - 1)).all(axis=1).sum()
     assert met > 100
 
 

@@ -41,6 +41,19 @@ def nerf(
     box: Annotated[
         str | None, Option(metavar="X0:X1,Y0:Y1,Z0:Z1", help="Part of the world to keep; default: what cameras see.")
     ] = None,
+    alpha_start: Annotated[
+        bool, Option("--alpha-start", help="Begin with what the silhouettes of photographs with alpha leave: faster.")
+    ] = False,
+    unbounded: Annotated[
+        bool | None,
+        Option("--unbounded/--bounded", help="Whether there is a world behind the scene; default: looks at the rims."),
+    ] = None,
+    refine_poses: Annotated[
+        bool, Option("--refine-poses", help="Move and turn the cameras while fitting, where poses are not exact.")
+    ] = False,
+    exposure: Annotated[
+        bool, Option("--exposure", help="Find a gain for every photograph, where they were exposed differently.")
+    ] = False,
     shrink: Annotated[int, Option(min=1, metavar="N", help="Take means over squares of N x N pixels.")] = 1,
     method: Annotated[str, Option(help="bricks, or nerf: the paper's networks, for a GPU or patience.")] = "bricks",
     scale_by: Annotated[
@@ -61,6 +74,9 @@ def nerf(
         raise InputError(f"the background {background!r}", "white or black")
     if method not in METHODS:
         raise InputError(f"the method {method!r}", " or ".join(METHODS))
+    choices = {"alpha_start": alpha_start, "refine_poses": refine_poses, "exposure": exposure}
+    if method == "nerf" and any(choices.values()):
+        raise InputError("--alpha-start, --refine-poses or --exposure with --method nerf", "--method bricks")
     run.start()
     with run.setting_up():
         from ungrid import radiance
@@ -98,7 +114,7 @@ def nerf(
         if method == "nerf":
             result = radiance.reconstruct_nerf(given, device=run.device, **options)
         else:
-            result = radiance.reconstruct(given, **options)
+            result = radiance.reconstruct(given, unbounded=unbounded, **choices, **options)
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
     shown, factor = result.field, 1.0
     if scale_by is not None:
@@ -111,17 +127,20 @@ def nerf(
         "holdout": holdout,
         "box": box,
         "shrink": shrink,
+        "alpha_start": alpha_start,
+        **choices,
+        "unbounded": result.stats.get("unbounded", False),
         "method": method,
         "poses": poses,
         "scale": factor,
-        "protocol": radiance.protocol(given),
+        "protocol": radiance.protocol(given, alpha_start=alpha_start),
     }
     save(shown, target, provenance=provenance(scene, result, settings), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
     record(run, result)
-    run.details["protocol"] = radiance.protocol(given)
+    run.details["protocol"] = radiance.protocol(given, alpha_start=alpha_start)
     run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
     fill_page(run, scene, given, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")

@@ -7,6 +7,9 @@ The *frame* is the 4 x 4 matrix that sends homogeneous points of the world to ho
 for a scene in a box, a projective map for scenes that reach to infinity in front of the cameras (normalised device
 coordinates, Mildenhall et al. 2020, appendix C). Either sends straight rays to straight rays. With a projective frame,
 densities are those of the lattice.
+
+A *contracted* lattice, of equal axes, has the box of the domain in its inner half, and all the rest of space around it:
+`contract` says where. There, too, densities are those of the lattice.
 """
 
 from abc import abstractmethod
@@ -37,6 +40,7 @@ class RadianceField(Field):
         frame: the 16 numbers of the frame, row by row.
         background: red, green and blue behind everything.
         view: what is known of the cameras, for rendering without the photographs: a dictionary.
+        contracted: whether the lattice holds all of space.
     """
 
     out_names = ("density",)
@@ -44,6 +48,7 @@ class RadianceField(Field):
     frame: tuple[float, ...]
     background: tuple[float, float, float]
     view: dict[str, Any]
+    contracted: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -60,7 +65,25 @@ class RadianceField(Field):
         """Points of the world, in the lattice's coordinates."""
         frame = torch.tensor(self.frame, dtype=x.dtype, device=x.device).reshape(4, 4)
         moved = x @ frame[:, :3].T + frame[:, 3]
+        linear = moved[..., :3] / moved[..., 3:]
+        if not self.contracted:
+            return linear
+        middle, half = self.inner
+        return middle + half * contract((linear - middle) / half)
+
+    def to_world(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """The points of the world at places in the lattice."""
+        if self.contracted:
+            middle, half = self.inner
+            lattice = middle + half * expand((lattice - middle) / half)
+        back = torch.linalg.inv(torch.tensor(self.frame, dtype=torch.float64).reshape(4, 4)).to(lattice)
+        moved = lattice @ back[:, :3].T + back[:, 3]
         return moved[..., :3] / moved[..., 3:]
+
+    @property
+    def inner(self) -> tuple[float, float]:
+        """The middle of a contracted lattice and half the width of its inner cube, in its coordinates."""
+        return inner_cube(self.shape[0])
 
     @abstractmethod
     def raw(self, lattice: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
@@ -88,7 +111,7 @@ class BrickField(RadianceField):
 
     Args:
         domain: the box of the world that the lattice covers, axes x, y, z.
-        blocks, frame, background, view: as in `RadianceField`.
+        blocks, frame, background, view, contracted: as in `RadianceField`.
         kept: how many bricks are stored.
         width: of the network's two hidden layers.
 
@@ -105,12 +128,16 @@ class BrickField(RadianceField):
         background: tuple[float, float, float] = (1.0, 1.0, 1.0),
         view: dict[str, Any] | None = None,
         width: int = 64,
+        contracted: bool = False,
     ) -> None:
         super().__init__()
+        if contracted and len(set(blocks)) > 1:
+            raise InputError(f"a contracted lattice of {blocks} bricks", "equally many along every axis")
         if domain.dim != 3:
             raise InputError(f"a radiance field over {domain.dim} axes", "a box with x, y and z")
         self.domain, self.blocks, self.kept, self.width = domain, blocks, kept, width
         self.frame, self.background, self.view = frame, background, view or {}
+        self.contracted = contracted
         self.places: Tensor
         self.register_buffer("places", torch.zeros(kept, 3, dtype=torch.int32))
         nodes = torch.zeros((kept + 1) * BRICK**3, WIDTH)
@@ -124,7 +151,7 @@ class BrickField(RadianceField):
         """The constructor's arguments."""
         return {
             "domain": self.domain, "blocks": self.blocks, "kept": self.kept, "frame": self.frame,
-            "background": self.background, "view": self.view, "width": self.width,
+            "background": self.background, "view": self.view, "width": self.width, "contracted": self.contracted,
         }  # fmt: skip
 
     def index(self) -> np.ndarray:
@@ -167,6 +194,30 @@ class BrickField(RadianceField):
     def color(self, x: Float[Tensor, "*batch 3"], direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         sums = self.interpolated(self.to_lattice(x.to(self.nodes.dtype)))[..., 1:]
         return sums[..., :3] + self.decoded(sums, direction.to(self.nodes.dtype))
+
+
+def inner_cube(nodes: int) -> tuple[float, float]:
+    """The middle of a contracted lattice of so many nodes along each axis, and half the width of its inner cube."""
+    return (nodes - 1) / 2, (nodes - 2.1) / 4
+
+
+def contract(u: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Space in the cube of half width 2, of which that of half width 1 stays as it is.
+
+    Source: Reiser et al. 2023, *MERF*, equation 9.
+    """
+    size, axis = u.abs().max(dim=-1, keepdim=True)
+    outer = size.clamp(min=1)
+    on_axis = torch.arange(3, device=u.device) == axis
+    return torch.where(size > 1, torch.where(on_axis, (2 - 1 / outer) * u.sign(), u / outer), u)
+
+
+def expand(w: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """The inverse of `contract`; at half width 2 far away, but finite."""
+    size, axis = w.abs().max(dim=-1, keepdim=True)
+    outer = 1 / (2 - size).clamp(min=1e-6)
+    on_axis = torch.arange(3, device=w.device) == axis
+    return torch.where(size > 1, torch.where(on_axis, outer * w.sign(), w * outer), w)
 
 
 def spherical_harmonics(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 16"]:

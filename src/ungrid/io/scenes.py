@@ -167,6 +167,20 @@ def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndar
     return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), np.asarray(counted.all(axis=(1, 3)))
 
 
+def alpha(view: View) -> np.ndarray:
+    """How opaque a photograph is, (h, w) in [0, 1].
+
+    Raises:
+        InputError: if it does not say, or everything in it is opaque.
+    """
+    colors, s = _read(view.path), view.shrink
+    if colors.shape[2] != 4 or (colors[..., 3] == 255).all():
+        raise InputError(f"{view.path.name} without transparent pixels", "photographs with alpha")
+    height, width = view.camera.height, view.camera.width
+    squares = colors[: s * height, : s * width, 3].reshape(height, s, width, s)
+    return np.asarray(squares.mean(axis=(1, 3), dtype=np.float32) / 255)
+
+
 def _read(path: Path) -> np.ndarray:
     """Bytes (h, w, 3), or (h, w, 4) with straight alpha."""
     file = existing_file(path)

@@ -9,6 +9,7 @@ Conventions
     the background, plus (1 - T) times what the decoder makes of the sums and the viewing direction (deferred shading:
     Hedman et al. 2021, *Baking neural radiance fields*, section 4; Reiser et al. 2023, *MERF*).
     Brick 0 stands for every brick that is not kept: transparent, and never changed.
+    A *contracted* lattice holds all of space: `pieces` says how. Its rays come in the coordinates of its inner half.
 
 A sample first looks whether its brick, and then whether its cell, can reach `least` at all: `far` and `mask` say so exactly,
 because an interpolated value is at most that of the largest corner.
@@ -16,7 +17,8 @@ because an interpolated value is at most that of the largest corner.
 Threads own fixed contiguous parts of the rays and private gradients, so equal inputs and thread counts give equal bits.
 
 Sources: Fridovich-Keil et al. 2022, *Plenoxels* (optimised voxels, total variation); Sun et al. 2022, *Direct voxel grid
-optimization* (activation after interpolation); Max 1995, *Optical models for direct volume rendering* (compositing).
+optimization* (activation after interpolation); Max 1995, *Optical models for direct volume rendering* (compositing); Reiser et
+al. 2023, *MERF*, section 4.1 (a contraction under which straight rays stay straight in pieces).
 """
 
 import math
@@ -31,6 +33,9 @@ HARMONICS = 16
 TILE = 64  # rays shaded together
 CHUNK = 64 * TILE  # rays that share the same buffers in rendering
 LONGEST = 1024  # samples of a ray
+PIECES = 13  # of a ray through a contracted lattice, at most
+NEAR = 0.05  # where such a ray begins, before its camera, in half widths of the inner cube
+INNER = 3  # the region of the inner cube; the others have the number of their axis
 RAW_LIMIT = np.float32(20)  # a larger raw density counts as this: opaque within a step
 
 F = np.float32
@@ -56,6 +61,7 @@ class March(NamedTuple):
     floor: np.float32  # the raw density at which a step reaches `least`
     least: np.float32
     stop: np.float32  # transmittance at which a ray ends
+    contracted: bool
 
 
 class Decoder(NamedTuple):
@@ -140,14 +146,13 @@ def inside(origin, direction, blocks):
 
 
 @njit(cache=True, fastmath=True)
-def march(origin, direction, begin, end, dt, jitter, bricks, how, base, samples):
-    """The samples of a ray that count, from place `base` of the buffers on.
+def march(origin, direction, begin, end, dt, jitter, bricks, how, base, n, transmittance, samples):
+    """The samples of a stretch of a ray that count, from place `n` of the buffers on; its first one is in place `base`.
 
     Returns where they end, and the transmittance left.
     """
     index, far, mask, cells, _ = bricks
-    places, weights, _, shares, left_over, slopes, times = samples
-    n, transmittance = base, F(1)
+    places, weights, _, shares, left_over, slopes, points = samples
     k, last = 0, int((end - begin) / dt)
     rx = F(1) / direction[0] if direction[0] != 0 else F(1e30)
     ry = F(1) / direction[1] if direction[1] != 0 else F(1e30)
@@ -189,7 +194,8 @@ def march(origin, direction, begin, end, dt, jitter, bricks, how, base, samples)
             continue
         corners(x, y, z, index, places[n], weights[n])
         transmittance *= passed
-        shares[n], left_over[n], times[n] = share, transmittance, t
+        shares[n], left_over[n] = share, transmittance
+        points[n, 0], points[n, 1], points[n, 2] = x, y, z
         slopes[n] = how.scale * e / (F(1) + e)  # of the optical depth
         n += 1
         if n - base == LONGEST or transmittance < how.stop:
@@ -198,12 +204,109 @@ def march(origin, direction, begin, end, dt, jitter, bricks, how, base, samples)
 
 
 @njit(cache=True)
+def region_of(u, v, t):
+    """The axis with the largest coordinate of u + t v outside of the inner cube, or `INNER`."""
+    found, largest = INNER, 1.0
+    for a in range(3):
+        size = abs(u[a] + t * v[a])
+        if size > largest:
+            found, largest = a, size
+    return found
+
+
+@njit(cache=True)
+def contract(u, v, t, region, out):
+    """u + t v, contracted into the cube of half width 2; t may be infinite outside of the inner cube."""
+    if math.isfinite(t):
+        for a in range(3):
+            out[a] = u[a] + t * v[a]
+        if region != INNER:
+            size = max(abs(out[region]), 1.0)
+            for a in range(3):
+                out[a] = (2 - 1 / size) * np.sign(out[a]) if a == region else out[a] / size
+    else:
+        for a in range(3):
+            out[a] = 2 * np.sign(v[a]) if a == region else v[a] / abs(v[region])
+    for a in range(3):
+        out[a] = min(max(out[a], -2.0), 2.0)
+
+
+@njit(cache=True)
+def pieces(origin, direction, blocks, ends):
+    """The straight pieces of a ray in a contracted lattice, into `ends` (PIECES, 2, 3); returns how many there are.
+
+    In half widths of the inner cube from its middle, the cube stays as it is; outside, a point x is divided by its largest
+    coordinate x_k, and its own place on axis k is ``(2 - 1 / |x_k|) sign(x_k)``. The map is projective, so that lines stay
+    lines, in each of seven regions, which end at |x_a| = 1 and |x_a| = |x_b|. The latter are seams, as those of a cube map: what
+    touches there in space does not in the lattice.
+    """
+    u, v, cuts = np.empty(3), np.empty(3), np.empty(PIECES)
+    middle, half = 0.5 * (4 * blocks[0] - 1.0), 0.25 * (4 * blocks[0] - 2.1)
+    length = math.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
+    for a in range(3):
+        u[a], v[a] = (origin[a] - middle) / half, direction[a] / length
+    cuts[0], count = NEAR, 1
+    for a in range(3):
+        for sign in (-1.0, 1.0):
+            for b in range(-1, a):  # -1: the face of the cube
+                rate = v[a] - sign * v[b] if b >= 0 else v[a]
+                apart = u[a] - sign * u[b] if b >= 0 else u[a] - sign
+                if rate != 0 and -apart / rate > NEAR:
+                    cuts[count] = -apart / rate
+                    count += 1
+    cuts[:count].sort()
+    n, last = 0, -1
+    for m in range(count):
+        begin, end = cuts[m], cuts[m + 1] if m + 1 < count else np.inf
+        if end - begin < 1e-7 * end:
+            continue
+        region = region_of(u, v, 0.5 * (begin + end) if math.isfinite(end) else 2 * begin + 1)
+        if region != last:
+            contract(u, v, begin, region, ends[n, 0])
+            n += 1
+        contract(u, v, end, region, ends[n - 1, 1])
+        last = region
+    for m in range(n):
+        for side in range(2):
+            for a in range(3):
+                ends[m, side, a] = middle + half * ends[m, side, a]
+    return n
+
+
+@njit(cache=True)
+def steps_of(piece, step):
+    """In how many equal steps a piece (2, 3) is sampled: about the given ones, so that at its end none is cut."""
+    total = 0.0
+    for a in range(3):
+        total += (piece[1, a] - piece[0, a]) ** 2
+    return int(math.sqrt(total) / step + 0.5)
+
+
+@njit(cache=True, fastmath=True)
+def march_pieces(origin, direction, jitter, bricks, how, base, samples, ends, line):
+    """As `march`, of a whole ray through a contracted lattice; `line` (2, 3) holds a piece's beginning and direction."""
+    n, transmittance = base, F(1)
+    for m in range(pieces(origin, direction, bricks.numbers.shape, ends)):
+        count = steps_of(ends[m], how.step)
+        if count == 0:
+            continue
+        for a in range(3):
+            line[0, a], line[1, a] = F(ends[m, 0, a]), F(ends[m, 1, a] - ends[m, 0, a])
+        dt, end = F(1) / F(count), F(1) + F(0.01) / F(count)
+        n, transmittance = march(line[0], line[1], F(0), end, dt, jitter, bricks, how, base, n, transmittance, samples)
+        if n - base == LONGEST or transmittance < how.stop:
+            break
+    return n, transmittance
+
+
+@njit(cache=True)
 def buffers():
-    """Room for the samples of a tile: rows of nodes, weights, values, share, transmittance behind, slope, time."""
+    """Room for the samples of a tile: rows of nodes, weights, values, share, transmittance behind, slope, place."""
     room = TILE * LONGEST
     return (
         np.empty((room + 1, 8), np.uint32), np.empty((room + 1, 8), np.float32), np.empty((room, SUMS), np.float32),
-        np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32),
+        np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32),
+        np.empty((room, 3), np.float32),
     )  # fmt: skip
 
 
@@ -237,15 +340,19 @@ def gather(begin, end, nodes, samples, sums):
 def shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, samples, rays):
     """March and gather the rays `begin` to `end`, and decode them."""
     first, left, inputs, one, two, added = rays
+    ends, line = np.empty((PIECES, 2, 3)), np.empty((2, 3), np.float32)
     n = 0
     for r in range(begin, end):
         i = r - begin
-        t0, t1 = inside(origins[r], directions[r], bricks.numbers.shape)
         first[i], left[i] = n, F(1)
-        if t1 > t0:
-            d = directions[r]
-            dt = how.step / F(math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
-            n, left[i] = march(origins[r], d, t0, t1, dt, jitter[r], bricks, how, n, samples)
+        if how.contracted:
+            n, left[i] = march_pieces(origins[r], directions[r], jitter[r], bricks, how, n, samples, ends, line)
+        else:
+            t0, t1 = inside(origins[r], directions[r], bricks.numbers.shape)
+            if t1 > t0:
+                d = directions[r]
+                dt = how.step / F(math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
+                n, left[i] = march(origins[r], d, t0, t1, dt, jitter[r], bricks, how, n, n, F(1), samples)
         gather(first[i], n, bricks.nodes, samples, inputs[i, :SUMS])
         spherical_harmonics(views[r, 0], views[r, 1], views[r, 2], inputs[i, SUMS:])
     count = end - begin
@@ -281,7 +388,8 @@ def relu_backward(z, grad):
 def render(origins, directions, views, background, bricks, how, decoder, color, opacity, middle):
     """Colours (R, 3), opacities (R,), and places weighted by shares, ``sum w x`` (R, 3), of rays.
 
-    Origins and directions (R, 3) are in lattice units, and a ray begins at its origin; views (R, 3) are unit vectors of the
+    Origins and directions (R, 3) are in lattice units, and a ray begins at its origin, or in a contracted lattice `NEAR` it;
+    views (R, 3) are unit vectors of the
     world, for the decoder; the background is (3,).
     """
     total = origins.shape[0]
@@ -301,7 +409,7 @@ def render(origins, directions, views, background, bricks, how, decoder, color, 
                     middle[r, a] = F(0)
                 for s in range(first[i], first[i + 1]):
                     for a in range(3):
-                        middle[r, a] += samples[3][s] * (origins[r, a] + samples[6][s] * directions[r, a])
+                        middle[r, a] += samples[3][s] * samples[6][s, a]
 
 
 @njit(cache=True, fastmath=True)
@@ -398,8 +506,10 @@ def has_gradient(grads, node):
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def add_smoothness(index, bricks, nodes, grads, touched, weight):
+def add_smoothness(index, bricks, nodes, grads, touched, weight, density_weight):
     """Add the gradients of ``weight / 2`` times the squared differences of neighbours' colours and features.
+
+    Those of raw densities have a weight of their own.
 
     Only to nodes that the data touch, so that what nobody sees costs nothing; `bricks` (bricks, 3) is the place of each.
     Source: Fridovich-Keil et al. 2022, section 3.3, without the root.
@@ -429,6 +539,7 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight):
                         p = q + stride if c < 3 else around[a, 1] * 64 + u - 3 * stride
                     if p < 64:
                         continue
+                    grads[0, q, 0] += density_weight * (nodes[q, 0] - nodes[p, 0])
                     for f in range(1, WIDTH):
                         grads[0, q, f] += weight * (nodes[q, f] - nodes[p, f])
 

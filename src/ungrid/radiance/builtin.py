@@ -1,4 +1,4 @@
-"""A scene of our own, traced exactly: two balls and a block on a plate, with shadows and highlights.
+"""A scene of our own, traced exactly: two balls and a block on a plate, with shadows and highlights; alone or outdoors.
 
 Convention: the world is right-handed with z upwards and the scene between -1 and 1; pictures are written as Blender's data sets
 are (Mildenhall et al. 2020): straight alpha, `transforms_train.json` and `transforms_test.json`.
@@ -117,6 +117,19 @@ SOLIDS: tuple[Ball | Block, ...] = (
     Block((0.05, 0.15, -0.5), (0.6, 0.7, 0.25), (0.95, 0.75, 0.2), 5.0),
 )
 
+AROUND: tuple[Ball | Block, ...] = (  # what stands around them outdoors
+    Block((-80.0, -80.0, -1.0), (80.0, 80.0, -0.6), (0.45, 0.6, 0.35), 0.7),
+    Block((4.0, -1.5, -0.6), (5.0, -0.5, 2.0), (0.8, 0.4, 0.3), 1.3),
+    Block((-2.0, 5.0, -0.6), (0.5, 6.0, 1.2), (0.5, 0.5, 0.7), 0.9),
+    Block((-7.0, -3.0, -0.6), (-6.0, 1.0, 3.0), (0.7, 0.65, 0.5), 0.8),
+    Ball((2.0, -7.0, 0.6), 1.2, (0.7, 0.5, 0.7)),
+)
+HORIZON, ZENITH, HAZE = (
+    np.array([0.8, 0.87, 0.95]),
+    np.array([0.35, 0.55, 0.85]),
+    20.0,
+)  # of the air; length of its depth
+
 
 def speckles(points: np.ndarray) -> np.ndarray:
     """Random grey levels (n, 1) in space, of three sizes: a texture of which no two places are alike."""
@@ -129,35 +142,43 @@ def speckles(points: np.ndarray) -> np.ndarray:
 
 
 def trace(
-    origins: np.ndarray, directions: np.ndarray, *, glossy: bool = True, rough: bool = False
+    origins: np.ndarray, directions: np.ndarray, *, glossy: bool = True, rough: bool = False, outdoors: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours (n, 3), distances (n,), infinite where nothing is met, and normals (n, 3) along rays with unit directions.
 
     Rough surfaces have speckles, by which photographs can be told apart. Lambert's and Phong's reflection of one distant light,
-    with hard shadows.
+    with hard shadows; outdoors with what stands around, in haze, under a sky.
     """
-    distances, normals = _nearest(origins, directions)
+    solids = SOLIDS + AROUND if outdoors else SOLIDS
+    distances, normals = _nearest(solids, origins, directions)
     which = distances.argmin(axis=0)
     rows = np.arange(len(origins))
     t, normal = distances[which, rows], normals[which, rows]
     met = np.isfinite(t)
     points = origins + np.where(met, t, 0)[:, None] * directions
     colors = np.zeros_like(points)
-    for number, solid in enumerate(SOLIDS):
+    for number, solid in enumerate(solids):
         mine = met & (which == number)
         colors[mine] = solid.paint(points[mine]) * (speckles(points[mine]) if rough else 1.0)
-    lit = ~np.isfinite(_nearest(points + 1e-4 * normal, np.broadcast_to(LIGHT, points.shape))[0].min(axis=0))
+    lit = ~np.isfinite(_nearest(solids, points + 1e-4 * normal, np.broadcast_to(LIGHT, points.shape))[0].min(axis=0))
     cosine = np.maximum(normal @ LIGHT, 0) * lit
     colors *= (AMBIENT + (1 - AMBIENT) * cosine)[:, None]
     if glossy:
         mirrored = 2 * (normal @ LIGHT)[:, None] * normal - LIGHT
         shine = np.maximum(-np.einsum("ni,ni->n", mirrored, directions), 0) ** SHININESS
         colors += (GLOSS * shine * lit)[:, None]
-    return np.where(met[:, None], colors.clip(0, 1), 0.0), t, normal
+    colors = np.where(met[:, None], colors.clip(0, 1), 0.0)
+    if outdoors:
+        sky = HORIZON + np.sqrt(np.maximum(directions[:, 2:], 0)) * (ZENITH - HORIZON)
+        clear = np.exp(-np.where(met, t, np.inf) / HAZE)[:, None]
+        colors = sky + clear * (colors - sky)
+    return colors, t, normal
 
 
-def _nearest(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    hits = [solid.hit(origins, directions) for solid in SOLIDS]
+def _nearest(
+    solids: tuple[Ball | Block, ...], origins: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    hits = [solid.hit(origins, directions) for solid in solids]
     return np.stack([t for t, _ in hits]), np.stack([n for _, n in hits])
 
 
@@ -195,12 +216,12 @@ def cameras_around(count: int, size: int, *, seed: int | None = None) -> list[Ca
     return made
 
 
-def photograph(camera: Camera, *, glossy: bool = True, rough: bool = False) -> np.ndarray:
+def photograph(camera: Camera, *, glossy: bool = True, rough: bool = False, outdoors: bool = False) -> np.ndarray:
     """Bytes (h, w, 4) with straight alpha, the mean of `SAMPLES` squared rays a pixel."""
     fine = camera.resized(camera.width * SAMPLES, camera.height * SAMPLES)
-    colors, t, _ = trace(*camera_rays(fine), glossy=glossy, rough=rough)
+    colors, t, _ = trace(*camera_rays(fine), glossy=glossy, rough=rough, outdoors=outdoors)
     shape = (camera.height, SAMPLES, camera.width, SAMPLES)
-    alpha = np.isfinite(t).reshape(*shape, 1).mean(axis=(1, 3))
+    alpha = (np.isfinite(t) | outdoors).reshape(*shape, 1).mean(axis=(1, 3))
     premultiplied = colors.reshape(*shape, 3).mean(axis=(1, 3))
     straight = premultiplied / np.maximum(alpha, 1e-9)
     return np.round(255 * np.concatenate([straight, alpha], axis=2)).astype(np.uint8)
@@ -213,6 +234,7 @@ def write_scene(
     tests: int = 8,
     size: int = 100,
     glossy: bool = True,
+    outdoors: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write the scene as a data set in Blender's format.
@@ -223,6 +245,7 @@ def write_scene(
         tests: photographs to measure on.
         size: pixels of a side.
         glossy: with highlights, which depend on the view; without, everything is diffuse.
+        outdoors: with a world around, to the horizon.
         seed: of the places of the cameras.
     """
     target = Path(folder)
@@ -233,7 +256,7 @@ def write_scene(
         (target / split).mkdir(parents=True, exist_ok=True)
         frames = []
         for k, camera in enumerate(cameras):
-            Image.fromarray(photograph(camera, glossy=glossy)).save(target / split / f"r_{k}.png")
+            Image.fromarray(photograph(camera, glossy=glossy, outdoors=outdoors)).save(target / split / f"r_{k}.png")
             frames.append({"file_path": f"./{split}/r_{k}", "transform_matrix": camera.matrix.tolist()})
         content = {"camera_angle_x": ANGLE, "frames": frames}
         (target / f"transforms_{split}.json").write_text(json.dumps(content, indent=1))

@@ -37,11 +37,13 @@ def held_out_metrics(field: Field, scene: Scene) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def protocol(scene: Scene) -> dict[str, Any]:
+def protocol(scene: Scene, *, alpha_start: bool = False) -> dict[str, Any]:
     """What a figure needs beside it: split, background, resolution, and whether alpha was used in the fit."""
     camera = scene.views[0].camera
     return {
         "fitted_views": len(scene.views), "heldout_views": len(scene.held_out),
         "background": list(scene.background), "resolution": f"{camera.width}x{camera.height}",
-        "alpha_in_the_fit": "composited on the background, and not used otherwise", "lpips": "not computed",
+        "alpha_in_the_fit": "composited on the background, and "
+        + ("its silhouettes were the start" if alpha_start else "not used otherwise"),
+        "lpips": "not computed",
     }  # fmt: skip

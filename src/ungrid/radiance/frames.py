@@ -3,15 +3,17 @@
 Convention: `ungrid.fields.radiance` says what a frame is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box
-from ungrid.fields.radiance import BRICK
+from ungrid.fields import RadianceField
+from ungrid.fields.radiance import BRICK, inner_cube
 from ungrid.io.scenes import Scene
-from ungrid.sampling import Camera
+from ungrid.kernels import rays as kernels
+from ungrid.sampling import Camera, CameraArrays
 
 NAMES = ("x", "y", "z")
 NEARER = 0.75  # the near plane, as a share of the nearest depth (Mildenhall et al. 2020, appendix C)
@@ -27,11 +29,13 @@ class Extent:
         domain: a box of the world around it.
         base: (4, 4), from homogeneous points of the world to coordinates in which the lattice's axes have `lengths`.
         lengths: of the lattice along its axes; their ratios are those of the nodes.
+        contracted: whether that is the inner half of a lattice of all space.
     """
 
     domain: Box
     base: np.ndarray
     lengths: np.ndarray
+    contracted: bool = False
 
     def blocks(self, longest: int) -> tuple[int, int, int]:
         """Bricks along each axis, for about `longest` nodes along the longest."""
@@ -42,6 +46,8 @@ class Extent:
         """The frame of a lattice of so many bricks; a margin keeps what lies on the faces inside."""
         nodes = BRICK * np.array(blocks) - 1.0
         scale = nodes / self.lengths
+        if self.contracted:
+            scale = 2 * inner_cube(BRICK * blocks[0])[1] / self.lengths
         if np.allclose(self.base[3], (0, 0, 0, 1)):
             scale[:] = scale.min()  # one scale for all axes, the middles on each other
         to_nodes = np.diag([*scale, 1.0])
@@ -49,12 +55,13 @@ class Extent:
         return tuple((to_nodes @ self.base).ravel().tolist())
 
 
-def extent_of(scene: Scene, box: Box | None = None) -> Extent:
+def extent_of(scene: Scene, box: Box | None = None, *, unbounded: bool = False) -> Extent:
     """What a scene's cameras see.
 
     Args:
         scene: the photographs.
         box: the part of the world to keep, if it is known.
+        unbounded: whether something is to be seen behind that part, so that the lattice must hold all of space.
 
     Raises:
         InputError: if the cameras all stand at one place, or do not look at anything together.
@@ -63,16 +70,19 @@ def extent_of(scene: Scene, box: Box | None = None) -> Extent:
     positions = np.stack([camera.position for camera in cameras])
     if np.ptp(positions, axis=0).max() < 1e-9 * max(1.0, np.abs(positions).max()):
         raise InputError("cameras that all stand at one place", "photographs from different places")
-    if box is not None:
-        return _box_extent(box.low, box.high)
-    if scene.box is not None:
-        return _box_extent(*map(np.array, scene.box))
+    known = (box.low, box.high) if box is not None else scene.box
+    if known is not None:
+        low, high = map(np.array, known)
+        if not unbounded:
+            return _box_extent(low, high)
+        middle, half = (low + high) / 2, (high - low).max() / 2
+        return replace(_box_extent(middle - half, middle + half), contracted=True)
     if scene.forward_facing and scene.depths is not None:
         return _projective_extent(cameras, scene.depths[0])
     center = meeting_point(cameras)
     away = np.linalg.norm(positions - center, axis=1)
     half = float(np.median([d * _half_width(camera) for d, camera in zip(away, cameras, strict=True)])) * MARGIN
-    return _box_extent(center - half, center + half)
+    return replace(_box_extent(center - half, center + half), contracted=unbounded)
 
 
 def meeting_point(cameras: list[Camera]) -> np.ndarray:
@@ -154,14 +164,39 @@ def _corner_directions(camera: Camera) -> np.ndarray:
     return np.stack([x, -y, -np.ones(4)], axis=1)
 
 
-def lattice_rays(
-    frame: tuple[float, ...], shape: tuple[int, int, int], origins: np.ndarray, directions: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def pixel_rays(
+    cameras: CameraArrays,
+    pixels: np.ndarray,
+    first: np.ndarray,
+    widths: np.ndarray,
+    shrink: int,
+    field: RadianceField,
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """`lattice_rays` of pixels, and their directions in the world, all (count, 3).
+
+    Args:
+        cameras: of the photographs.
+        pixels: (count,) numbers of pixels, row by row and photograph by photograph.
+        first: where each photograph begins.
+        widths: of the photographs.
+        shrink: pixels of the cameras along a side of one of these.
+        field: with the lattice.
+    """
+    starts, alongs, views = (np.empty((len(pixels), 3), np.float32) for _ in range(3))
+    kernels.pixel_rays(
+        pixels, first, widths, shrink, cameras.turns, cameras.positions, cameras.lenses, np.reshape(field.frame, (4, 4)),
+        np.array(field.shape) - 1.0, field.contracted, starts, alongs, views,
+    )  # fmt: skip
+    return (starts, alongs), views
+
+
+def lattice_rays(field: RadianceField, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rays of the world in the lattice's coordinates, float32, beginning where they enter it.
 
-    Under a projective frame, which knows only what lies before its near plane, a ray ends where its point at infinity goes.
+    Under a projective frame, which knows only what lies before its near plane, a ray ends where its point at infinity goes. In
+    a contracted lattice rays begin at their origins, in the coordinates of the inner half.
     """
-    matrix = np.reshape(frame, (4, 4))
+    matrix = np.reshape(field.frame, (4, 4))
     starts = origins @ matrix[:, :3].T + matrix[:, 3]
     along = directions @ matrix[:, :3].T
     if np.allclose(matrix[3], (0, 0, 0, 1)):
@@ -171,7 +206,9 @@ def lattice_rays(
         there = starts + t[:, None] * along
         start = there[:, :3] / there[:, 3:]
         along = along[:, :3] / along[:, 3:] - start
-    return _entering(start, along, np.array(shape) - 1.0)
+    if field.contracted:
+        return np.ascontiguousarray(start, np.float32), np.ascontiguousarray(along, np.float32)
+    return _entering(start, along, np.array(field.shape) - 1.0)
 
 
 def _entering(start: np.ndarray, along: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

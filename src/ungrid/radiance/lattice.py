@@ -44,7 +44,7 @@ class Lattice:
         """Steps, and what counts."""
         scale = STEP * self.field.depth_per_node
         floor = math.log(math.expm1(LEAST / scale))  # where scale * softplus(raw) is LEAST, and a share can be no more
-        return kernels.March(*map(np.float32, (STEP, scale, floor, LEAST, STOP)))
+        return kernels.March(*map(np.float32, (STEP, scale, floor, LEAST, STOP)), self.field.contracted)
 
     @property
     def bricks(self) -> kernels.Bricks:
@@ -83,7 +83,9 @@ def new_field(extent: Extent, longest: int, background: tuple[float, float, floa
     """A clear, grey lattice with all its bricks, and a decoder that adds nothing yet."""
     blocks = extent.blocks(longest)
     kept = math.prod(blocks)
-    field = BrickField(extent.domain, blocks, kept, frame=extent.frame(blocks), background=background)
+    field = BrickField(
+        extent.domain, blocks, kept, frame=extent.frame(blocks), background=background, contracted=extent.contracted
+    )
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         field.places[:] = torch.from_numpy(np.argwhere(np.ones(blocks, bool)))
@@ -93,6 +95,29 @@ def new_field(extent: Extent, longest: int, background: tuple[float, float, floa
         for weights in (field.first, field.second):
             weights.normal_(0.0, math.sqrt(2 / weights.shape[0]), generator=random)
     return field
+
+
+def within_hull(field: BrickField, solid: np.ndarray) -> BrickField:
+    """A clear field on the bricks that meet cells of a hull, which is empty outside of it.
+
+    Args:
+        field: with all its bricks.
+        solid: booleans (X, Y, Z) of the lattice's nodes.
+    """
+    around = ndimage.binary_dilation(solid, np.ones((3, 3, 3), bool))  # with the nodes of all cells around
+    x, y, z = field.blocks
+    bricks = around.reshape(x, BRICK, y, BRICK, z, BRICK).transpose(0, 2, 4, 1, 3, 5).reshape(x, y, z, BRICK**3)
+    places = np.argwhere(bricks.any(axis=3))
+    made = BrickField(**{**field.arguments(), "kept": len(places)})
+    rows = torch.from_numpy(np.concatenate([[0], field.index()[tuple(places.T)].astype(np.int64)]))
+    with torch.no_grad():
+        made.places[:] = torch.from_numpy(places)
+        made.nodes[:] = field.nodes.reshape(-1, BRICK**3, field.nodes.shape[1])[rows].reshape(made.nodes.shape)
+        outside = ~torch.from_numpy(bricks[tuple(places.T)].reshape(-1))
+        made.nodes[BRICK**3 :, 0][outside] = EMPTY
+        for name in ("first", "second", "last"):
+            getattr(made, name).copy_(getattr(field, name))
+    return made
 
 
 def refined(lattice: Lattice, extent: Extent, longest: int, seen: np.ndarray) -> BrickField:
@@ -111,7 +136,7 @@ def refined(lattice: Lattice, extent: Extent, longest: int, seen: np.ndarray) ->
     places = np.argwhere(occupied)
     field = BrickField(
         extent.domain, blocks, len(places), frame=tuple(frame.ravel().tolist()), background=old.background,
-        view=old.view, width=old.width,
+        view=old.view, width=old.width, contracted=old.contracted,
     )  # fmt: skip
     local = np.argwhere(np.ones((BRICK,) * 3, bool))
     with torch.no_grad():

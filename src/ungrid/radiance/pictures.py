@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ungrid.fields import RadianceField
 from ungrid.io.scenes import View, picture
 from ungrid.kernels import rays as kernels
-from ungrid.radiance.frames import lattice_rays
+from ungrid.radiance.frames import pixel_rays
 from ungrid.sampling import CameraArrays
 
 SQUARE = 4  # pixels
+RIM = 25  # levels from the background that noise and compression may change
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Pictures:
         shrink: pixels of the originals along a side of one of these.
         cameras: of the originals.
         counts: numbers of the pixels that count; None for all.
+        gains: (n, 3), by which the colours of each photograph are multiplied; None for 1.
     """
 
     colors: np.ndarray
@@ -31,63 +34,46 @@ class Pictures:
     shrink: int
     cameras: CameraArrays
     counts: np.ndarray | None
+    gains: np.ndarray | None = None
 
     @property
     def total(self) -> int:
         return len(self.colors) if self.counts is None else len(self.counts)
 
-    def draw(self, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Random pixels: origins and directions of their rays, and colours in [0, 1]; (count, 3) each."""
-        chosen = random.integers(0, self.total, count)
-        pixels = chosen if self.counts is None else self.counts[chosen]
-        which = np.searchsorted(self.first, pixels, side="right") - 1
-        row, column = np.divmod(pixels - self.first[which], self.widths[which])
-        centers = self.shrink * (np.stack([column, row], axis=1) + 0.5)
-        origins, directions = self.cameras.rays(which, centers)
-        return origins, directions, self.colors[pixels].astype(np.float32) / np.float32(255)
-
 
 def draw_rays(
-    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], count: int, random: np.random.Generator
+    pictures: Pictures, field: RadianceField, count: int, random: np.random.Generator
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
     """Random pixels as rays in a lattice's coordinates, their directions in the world, and their colours, all (count, 3)."""
-    if pictures.cameras.lenses[:, 4:].any():
-        origins, directions, target = pictures.draw(count, random)
-        return lattice_rays(frame, shape, origins, directions), np.ascontiguousarray(directions, np.float32), target
     chosen = random.integers(0, pictures.total, count)
     pixels = chosen if pictures.counts is None else pictures.counts[chosen]
-    rays, views = rays_of(pictures, frame, shape, pixels)
-    return rays, views, pictures.colors[pixels].astype(np.float32) / np.float32(255)
+    rays, views = rays_of(pictures, field, pixels)
+    target = pictures.colors[pixels].astype(np.float32) / np.float32(255)
+    if pictures.gains is not None:
+        target *= pictures.gains[np.searchsorted(pictures.first, pixels, side="right") - 1].astype(np.float32)
+    return rays, views, target
 
 
 def rays_of(
-    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], pixels: np.ndarray
+    pictures: Pictures, field: RadianceField, pixels: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """The rays of pixels by their numbers, for lenses without distortion."""
-    starts, alongs, views = (np.empty((len(pixels), 3), np.float32) for _ in range(3))
-    cameras = pictures.cameras
-    kernels.pixel_rays(
-        pixels, pictures.first, pictures.widths, pictures.shrink, cameras.turns, cameras.positions, cameras.lenses,
-        np.reshape(frame, (4, 4)), np.array(shape) - 1.0, starts, alongs, views,
-    )  # fmt: skip
-    return (starts, alongs), views
+    """The rays of pixels by their numbers."""
+    return pixel_rays(pictures.cameras, pixels, pictures.first, pictures.widths, pictures.shrink, field)
 
 
-def that_reach(
-    pictures: Pictures, frame: tuple[float, ...], shape: tuple[int, int, int], far: np.ndarray
-) -> tuple[Pictures, float]:
+def that_reach(pictures: Pictures, field: RadianceField, far: np.ndarray) -> tuple[Pictures, float]:
     """The pictures without pixels whose rays meet nothing that can be seen, nor come near it; and the share of the others.
 
-    Such a ray shows the background and has no gradient. Asked of one pixel in every square of `SQUARE`, whose neighbours are
-    less than a brick away from it.
+    Such a ray shows the background and has no gradient; where all of space is in the lattice, none is asked for. Asked of one
+    pixel in every square of `SQUARE`, whose neighbours are less than a brick away from it.
     """
-    if pictures.cameras.lenses[:, 4:].any():
+    if field.contracted:
         return pictures, 1.0
     kept = []
     for begin, end, width in zip(pictures.first, pictures.first[1:], pictures.widths, strict=False):
         height = (end - begin) // width
         rows, columns = (np.minimum(np.arange(SQUARE // 2, n + SQUARE // 2, SQUARE), n - 1) for n in (height, width))
-        (starts, alongs), _ = rays_of(pictures, frame, shape, (begin + rows[:, None] * width + columns).ravel())
+        (starts, alongs), _ = rays_of(pictures, field, (begin + rows[:, None] * width + columns).ravel())
         found = np.empty(len(starts), bool)
         kernels.reach(starts, alongs, far, 1, found)
         squares = found.reshape(len(rows), len(columns))
@@ -99,6 +85,22 @@ def that_reach(
     if not len(pixels):
         return pictures, 1.0
     return replace(pictures, counts=pixels), len(pixels) / pictures.total
+
+
+def has_surroundings(pictures: Pictures, background: tuple[float, float, float]) -> bool:
+    """Whether most of the photographs' outermost pixels that count show something else than the background."""
+    level = np.round(255 * np.array(background)).astype(np.int16)
+    rims, counted = [], np.ones(len(pictures.colors), bool)
+    if pictures.counts is not None:
+        counted[:] = False
+        counted[pictures.counts] = True
+    for begin, end, width in zip(pictures.first, pictures.first[1:], pictures.widths, strict=False):
+        rim = np.zeros(((end - begin) // width, width), bool)
+        rim[[0, -1]] = rim[:, [0, -1]] = True
+        colors = pictures.colors[begin:end][rim.ravel() & counted[begin:end]].astype(np.int16)
+        rims.append((np.abs(colors - level) > RIM).any(axis=1))
+    shown = np.concatenate(rims)
+    return len(shown) > 0 and bool(shown.mean() > 0.5)
 
 
 def read_pictures(views: tuple[View, ...], background: tuple[float, float, float]) -> Pictures:
@@ -137,5 +139,5 @@ def smaller(pictures: Pictures, shrink: int) -> Pictures:
     kept = np.concatenate(keeps)
     return Pictures(
         np.concatenate(parts), first, np.array(widths), shrink, pictures.cameras,
-        None if kept.all() else np.flatnonzero(kept),
+        None if kept.all() else np.flatnonzero(kept), pictures.gains,
     )  # fmt: skip

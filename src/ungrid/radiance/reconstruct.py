@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,20 @@ import numpy as np
 import torch
 
 from ungrid._base.devices import set_threads
+from ungrid._base.errors import InputError
 from ungrid._base.interrupts import Interrupts
 from ungrid.domains import Box
 from ungrid.fields import BrickField
 from ungrid.io.scenes import Scene
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
+from ungrid.radiance.exposure import exposure_gains
 from ungrid.radiance.frames import Extent, extent_of
-from ungrid.radiance.lattice import Lattice, new_field, refined
+from ungrid.radiance.hull import visual_hull
+from ungrid.radiance.lattice import Lattice, new_field, refined, within_hull
 from ungrid.radiance.paths import seen_by
-from ungrid.radiance.pictures import Pictures, draw_rays, read_pictures, smaller, that_reach
+from ungrid.radiance.pictures import Pictures, draw_rays, has_surroundings, read_pictures, smaller, that_reach
+from ungrid.radiance.refine import refined_poses
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
@@ -42,9 +46,11 @@ PIXELS_PER_RAY = 8  # so that small scenes take small steps
 DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
 DECAY = 0.1  # of the rates within a stage
 BETAS = (0.9, 0.99)
-SMOOTHNESS = 1e-3 / 65536  # for each ray of a step
+SMOOTHNESS = 1e-3 / 65536  # of colours and features, for each ray of a step
+DENSITY_SMOOTHNESS = 0.0 / 65536
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
+ADJUST_EVERY = 50  # steps, after which cameras and exposures are found anew
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,11 @@ class Stage:
     end: float
 
 
-def stages_for(pixels: int) -> tuple[Stage, ...]:
-    """Stages for pictures of so many pixels along a side, each with half the spacing of the one before."""
+def stages_for(pixels: int, *, alpha_start: bool = False) -> tuple[Stage, ...]:
+    """Stages for pictures of so many pixels along a side, each with half the spacing of the one before.
+
+    A start from silhouettes needs no first stage.
+    """
     last = max(64, 8 * round(NODES_PER_PIXEL * pixels / 8))
     begins = (0.0, *ENDS[:-1])
     stages = []
@@ -67,7 +76,7 @@ def stages_for(pixels: int) -> tuple[Stage, ...]:
         halvings = len(ENDS) - 1 - k
         shrink = max(1, min(2**halvings, pixels // 32))
         stages.append(Stage(max(32, last >> halvings), shrink, rays, begin, end))
-    return tuple(stages)
+    return (replace(stages[1], begin=0.0), *stages[2:]) if alpha_start else tuple(stages)
 
 
 class Moments:
@@ -107,6 +116,10 @@ def reconstruct(
     budget: float = 120.0,
     steps: int | None = None,
     box: Box | None = None,
+    alpha_start: bool = False,
+    unbounded: bool | None = None,
+    refine_poses: bool = False,
+    exposure: bool = False,
     seed: int = 0,
     threads: int | None = None,
     report: Report | None = None,
@@ -120,6 +133,11 @@ def reconstruct(
         budget: seconds of optimisation.
         steps: a number of steps instead.
         box: the part of the world to keep; None finds what the cameras look at.
+        alpha_start: begin with the visual hull of the photographs' silhouettes, which must have alpha.
+        unbounded: whether the field holds all of space, by contraction, and not only the box; None looks at the rims of the
+            photographs. Scenes that are seen from one side reach to infinity always.
+        refine_poses: move and turn the cameras of the fitted views while fitting; ``field.view`` has the poses found.
+        exposure: find a gain for every photograph and colour, where they were exposed differently.
         seed: of the rays and of the network's first weights.
         threads: of the CPU; None takes all cores.
         report: called with each row of the history.
@@ -135,14 +153,22 @@ def reconstruct(
     limits = Limits(budget=budget, steps=steps)
     count = set_threads(threads)
     began = time.perf_counter()
-    extent = extent_of(scene, box)
     pictures = read_pictures(scene.views, scene.background)
+    if unbounded is None:
+        unbounded = (
+            not alpha_start and box is None and scene.box is None and has_surroundings(pictures, scene.background)
+        )
+    if unbounded and alpha_start:
+        raise InputError("an alpha start of a scene with surroundings", "one of the two")
+    extent = extent_of(scene, box, unbounded=unbounded)
     compile_kernels(count)
-    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint)
+    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint, alpha_start, refine_poses, exposure)
     if resume and checkpoint is not None:
         run.restore(read_checkpoint(checkpoint))
     run.setup_seconds = time.perf_counter() - began
     run.began = time.perf_counter()
+    if alpha_start and run.step == 0:
+        run.carve()
     with single_threaded_blas(), np.errstate(under="ignore"):
         try:
             with Interrupts() as interrupts:
@@ -186,8 +212,8 @@ def fit_step(
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
     if step % SMOOTH_EVERY == 0:
-        weight = np.float32(SMOOTH_EVERY * SMOOTHNESS * len(target))
-        kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, weight)
+        weights = (np.float32(SMOOTH_EVERY * len(target) * one) for one in (SMOOTHNESS, DENSITY_SMOOTHNESS))
+        kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, *weights)
     moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
     moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
     if step % MASK_EVERY == 0:
@@ -200,12 +226,14 @@ class _Run:
 
     def __init__(
         self, scene: Scene, extent: Extent, pictures: Pictures, limits: Limits, seed: int, threads: int,
-        report: Report | None, checkpoint: Path | None,
+        report: Report | None, checkpoint: Path | None, alpha_start: bool,
+        refine_poses: bool, exposure: bool,
     ) -> None:  # fmt: skip
         self.scene, self.extent, self.pictures, self.limits = scene, extent, pictures, limits
         self.seed, self.threads, self.report, self.checkpoint = seed, threads, report, checkpoint
         self.random = np.random.default_rng(seed)
-        self.stages = stages_for(int(np.median(pictures.widths)))
+        self.alpha_start, self.refine_poses, self.exposure = alpha_start, refine_poses, exposure
+        self.stages = stages_for(int(np.median(pictures.widths)), alpha_start=alpha_start)
         self.stage, self.step = 0, 0
         self.history: list[dict[str, float]] = []
         self.error, self.since = 0.0, 0
@@ -215,7 +243,9 @@ class _Run:
         self.fingerprint = {
             "pictures": digest([pictures.colors[:: max(1, len(pictures.colors) // 4096)], pictures.first]),
             "cameras": digest([pictures.cameras.turns, pictures.cameras.positions, pictures.cameras.lenses]),
-            "box": str(extent.domain), "seed": str(seed), "steps": str(limits.steps), "threads": str(threads),
+            "box": f"{extent.domain} {extent.contracted}", "seed": str(seed), "steps": str(limits.steps),
+            "threads": str(threads), "alpha_start": str(alpha_start), "refine_poses": str(refine_poses),
+            "exposure": str(exposure),
         }  # fmt: skip
         self.shown = smaller(pictures, self.stages[0].shrink)
         self.drawn, self.share, self.reached = self.shown, 1.0, np.zeros(0, np.uint8)
@@ -225,6 +255,13 @@ class _Run:
     @property
     def seconds(self) -> float:
         return self.earlier + time.perf_counter() - self.began
+
+    def carve(self) -> None:
+        """Begin with what the silhouettes leave."""
+        field = self.lattice.field
+        views = tuple(view.smaller(self.stages[0].shrink) for view in self.scene.views)
+        self.lattice = Lattice(within_hull(field, visual_hull(views, field.frame, field.shape)))
+        self.moments = Moments(self.lattice, self.threads)
 
     def until_done(self, interrupts: Interrupts) -> Outcome:
         while (progress := self.limits.progress(self.step, self.seconds)) < 1.0:
@@ -252,14 +289,29 @@ class _Run:
     def look(self, far: np.ndarray) -> None:
         """From now on draw only pixels whose rays come near what can be seen, `far` from it as in `Bricks`."""
         field, self.reached = self.lattice.field, far.copy()
-        self.drawn, self.share = that_reach(self.shown, field.frame, field.shape, far)
+        self.drawn, self.share = that_reach(self.shown, field, far)
+
+    def adjust(self) -> None:
+        """Find cameras and exposures anew, as far as that is asked for."""
+        if self.refine_poses:
+            self.change(cameras=refined_poses(self.drawn, self.lattice, self.random))
+        if self.exposure:
+            self.change(gains=exposure_gains(self.drawn, self.lattice, self.random))
+
+    def change(self, **what: Any) -> None:
+        """From now on the photographs have these cameras or gains."""
+        self.pictures, self.shown, self.drawn = (
+            replace(one, **what) for one in (self.pictures, self.shown, self.drawn)
+        )
 
     def one_step(self, progress: float) -> None:
         stage, field = self.stages[self.stage], self.lattice.field
         count = min(stage.rays, max(1024, self.shown.total // PIXELS_PER_RAY))
-        if self.stage and self.step % LOOK_EVERY == 0:
+        if self.step % LOOK_EVERY == 0:
             self.look(self.lattice.far)
-        rays, views, target = draw_rays(self.drawn, field.frame, field.shape, count, self.random)
+        if self.step and self.step % ADJUST_EVERY == 0:
+            self.adjust()
+        rays, views, target = draw_rays(self.drawn, field, count, self.random)
         jitter = self.random.random(count, dtype=np.float32)
         within = (progress - stage.begin) / (stage.end - stage.begin)
         self.step += 1
@@ -288,11 +340,14 @@ class _Run:
             self.observe()
         field = self.lattice.field
         field.view = seen_by(self.scene)
+        if self.refine_poses:
+            field.view["poses"] = [pose.ravel().tolist() for pose in self.pictures.cameras.matrices]
         stats = {
             "method": "sparse bricks, deferred shading", "seconds": self.seconds, "setup_seconds": self.setup_seconds,
             "steps": self.step, "parameters": sum(p.numel() for p in field.parameters()), "bricks": field.kept,
             "nodes": max(field.shape), "views": len(self.scene.views), "background": list(field.background),
-            "alpha_start": False, "metrics": {},
+            "gains": None if self.pictures.gains is None else self.pictures.gains.tolist(),
+            "alpha_start": self.alpha_start, "unbounded": self.extent.contracted, "metrics": {},
         }  # fmt: skip
         return FitResult(field, outcome, self.history, stats)
 
@@ -310,7 +365,9 @@ class _Run:
             "random": json.dumps(self.random.bit_generator.state), "step": self.step, "seconds": self.seconds,
             "history": self.history, "error": self.error, "since": self.since, "fingerprint": self.fingerprint,
             "mask": torch.from_numpy(self.lattice.mask.view(np.int64)), "far": torch.from_numpy(self.lattice.far),
-            "reached": torch.from_numpy(self.reached),
+            "reached": torch.from_numpy(self.reached), "turns": torch.from_numpy(self.pictures.cameras.turns.copy()),
+            "positions": torch.from_numpy(self.pictures.cameras.positions.copy()),
+            "gains": None if self.pictures.gains is None else torch.from_numpy(self.pictures.gains),
         }  # fmt: skip
         write_checkpoint(self.checkpoint, self.turn, content)
         self.last_save = time.perf_counter()
@@ -322,17 +379,24 @@ class _Run:
         assert self.checkpoint is not None
         check_same_run(self.checkpoint, content, self.fingerprint)
         self.stage, self.step = content["stage"], content["step"]
+        cameras = replace(self.pictures.cameras, turns=content["turns"].numpy(), positions=content["positions"].numpy())
+        gains = None if content["gains"] is None else content["gains"].numpy()
+        self.pictures = replace(self.pictures, cameras=cameras, gains=gains)
         self.shown = smaller(self.pictures, self.stages[self.stage].shrink)
         blocks, kept = tuple(content["blocks"]), content["kept"]
         field = BrickField(
-            self.extent.domain, blocks, kept, frame=self.extent.frame(blocks), background=self.scene.background
+            self.extent.domain,
+            blocks,
+            kept,
+            frame=self.extent.frame(blocks),
+            background=self.scene.background,
+            contracted=self.extent.contracted,
         )
         field.load_state_dict(content["weights"])
         self.lattice = Lattice(field)
         self.lattice.mask[:] = content["mask"].numpy().view(np.uint64)
         self.lattice.far = content["far"].numpy().copy()
-        if self.stage:
-            self.look(content["reached"].numpy())
+        self.look(content["reached"].numpy())
         mean, square, seen, *decoder = (part.numpy().copy() for part in content["moments"])
         self.moments = Moments(self.lattice, self.threads, decoder)
         self.moments.mean, self.moments.square, self.moments.seen = mean, square, seen

@@ -12,9 +12,9 @@ from ungrid._base.errors import InputError
 from ungrid.fields import BrickField, Field, NerfField
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
-from ungrid.radiance.frames import lattice_rays
+from ungrid.radiance.frames import lattice_rays, pixel_rays
 from ungrid.radiance.lattice import Lattice
-from ungrid.sampling import Camera, camera_rays
+from ungrid.sampling import Camera, CameraArrays
 
 QUANTITIES = ("value", "depth", "normals", "opacity")
 CHUNK = 1 << 11  # rays that networks see at once
@@ -45,22 +45,27 @@ class Renderer:
         """
         if quantity not in QUANTITIES:
             raise InputError(f"the quantity {quantity!r}", ", ".join(QUANTITIES))
-        color, opacity, place = self._rays(*camera_rays(camera))
+        every = np.arange(camera.width * camera.height)
+        first, widths = np.array([0, len(every)]), np.array([camera.width])
+        (start, along), views = pixel_rays(CameraArrays.of([camera]), every, first, widths, 1, self.field)
+        color, opacity, middle = self._rays(start, along, views)
         if quantity == "value":
             flat = color.clip(0, 1)
         elif quantity == "opacity":
             flat = opacity[:, None]
         elif quantity == "depth":
-            depth = (place - camera.position) @ camera.forward
+            depth = (self._world(middle, opacity) - camera.position) @ camera.forward
             flat = np.where(opacity >= MET, depth, np.nan)[:, None].astype(np.float32)
         else:
-            flat = np.where(opacity[:, None] >= MET, self.normals(np.nan_to_num(place)), np.nan).astype(np.float32)
+            normals = self.normals(np.nan_to_num(self._world(middle, opacity)))
+            flat = np.where(opacity[:, None] >= MET, normals, np.nan).astype(np.float32)
         return flat.reshape(camera.height, camera.width, -1)
 
     def places(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean places in the world (n, 3) of rays of the world with unit directions (n, 3), and their opacities (n,)."""
-        _, opacity, place = self._rays(origins, directions)
-        return place, opacity
+        start, along = lattice_rays(self.field, origins, directions)
+        _, opacity, middle = self._rays(start, along, np.ascontiguousarray(directions, np.float32))
+        return self._world(middle, opacity), opacity
 
     def normals(self, points: np.ndarray) -> np.ndarray:
         """Unit vectors (n, 3) against the gradient of the raw density at points of the world, by central differences."""
@@ -74,24 +79,22 @@ class Renderer:
         )[..., 0]
         return -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
 
-    def _rays(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colours (n, 3), opacities (n,), and mean places in the world (n, 3) of rays of the world."""
-        field = self.field
-        start, along = lattice_rays(field.frame, field.shape, origins, directions)
-        views = np.ascontiguousarray(directions, np.float32)
-        if self.lattice is None:
-            color, opacity, middle = self._by_networks(start, along, views)
-        else:
-            color, opacity, middle = self._by_kernels(self.lattice, start, along, views)
+    def _world(self, middle: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+        """Mean places in the world (n, 3), from sums of places in the lattice by shares."""
         mean = middle / np.maximum(opacity, 1e-6)[:, None]
-        back = np.linalg.inv(np.reshape(field.frame, (4, 4)))
-        world = mean @ back[:, :3].T + back[:, 3]
-        return color, opacity, world[:, :3] / world[:, 3:]
+        return self.field.to_world(torch.from_numpy(mean).double()).numpy()
+
+    def _rays(
+        self, start: np.ndarray, along: np.ndarray, views: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Colours (n, 3), opacities (n,) and sums of places by shares (n, 3), of rays in the lattice's coordinates."""
+        if self.lattice is None:
+            return self._by_networks(start, along, views)
+        return self._by_kernels(self.lattice, start, along, views)
 
     def _by_kernels(
         self, lattice: Lattice, start: np.ndarray, along: np.ndarray, views: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colours, opacities and sums of places by shares, of rays in the lattice's coordinates."""
         color, middle = np.empty_like(start), np.empty_like(start)
         opacity = np.empty(len(start), np.float32)
         behind = np.array(self.field.background, np.float32)
@@ -104,7 +107,7 @@ class Renderer:
     def _by_networks(
         self, start: np.ndarray, along: np.ndarray, views: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same of networks, whose samples lie in the middles of their parts."""
+        """By networks, whose samples lie in the middles of their parts."""
         field, parts = self.field, []
         assert isinstance(field, NerfField)
         first, more = field.samples

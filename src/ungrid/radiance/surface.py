@@ -1,8 +1,8 @@
 """The surface of a radiance field, as triangles with colours, in the world's coordinates.
 
 Convention: faces are counter-clockwise seen from outside. The surface lies where one spacing of the lattice absorbs half of the
-light. What is enclosed counts as solid, since no photograph shows it; parts with less than a thousandth of the volume of the
-largest are left out as floaters.
+light; in a contracted lattice only within the box of the domain. What is enclosed counts as solid, since no photograph shows
+it; parts with less than a thousandth of the volume of the largest are left out as floaters.
 """
 
 import math
@@ -31,13 +31,17 @@ def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
         InputError: if nothing in the field is dense enough.
     """
     level = math.log(math.expm1(math.log(2) / field.depth_per_node))
-    raw = np.pad(raw_densities(field), 1, constant_values=EMPTY)
+    raw = raw_densities(field)
+    if field.contracted:
+        middle, half = field.inner
+        outside = np.abs(np.arange(len(raw)) - middle) > half
+        raw[outside], raw[:, outside], raw[:, :, outside] = EMPTY, EMPTY, EMPTY
+    raw = np.pad(raw, 1, constant_values=EMPTY)
     raw = _solid(raw, level)
     measure = require("skimage.measure", "mesh")
     vertices, faces, _, _ = measure.marching_cubes(raw, level, gradient_direction="ascent")
+    world = field.to_world(torch.from_numpy(vertices.astype(np.float64) - 1)).numpy()
     back = np.linalg.inv(np.reshape(field.frame, (4, 4)))
-    there = (vertices.astype(np.float64) - 1) @ back[:, :3].T + back[:, 3]
-    world = there[:, :3] / there[:, 3:]
     mesh = TriangleMesh(world, _outwards(world, faces.astype(np.int64), back))
     with torch.no_grad():
         points = torch.from_numpy(world).float()

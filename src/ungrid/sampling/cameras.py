@@ -95,6 +95,13 @@ class CameraArrays:
         lenses = np.array([(c.fx, c.fy, c.cx, c.cy, *c.distortion) for c in cameras])
         return cls(poses[:, :3, :3], poses[:, :3, 3], lenses)
 
+    @property
+    def matrices(self) -> np.ndarray:
+        """The camera-to-world matrices (n, 4, 4)."""
+        made = np.tile(np.eye(4), (len(self.turns), 1, 1))
+        made[:, :3, :3], made[:, :3, 3] = self.turns, self.positions
+        return made
+
     def rays(self, which: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Origins and unit directions (m, 3) of pixels (m, 2), as (x, y), of the cameras `which` (m,)."""
         lens = self.lenses[which]

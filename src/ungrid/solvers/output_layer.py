@@ -40,6 +40,7 @@ from ungrid.operators.linearise import Linearisation, linearise, requested, resi
 from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
+MEASURED_RCOND = 1e-10  # where measured values take part: their noise would be met by weights so large that rounding is seen
 SHORTEST = 2.0**-8  # of a damped step
 KEPT = 0.8  # of the decrease that a step promised, for its factorisation to be used again
 TRIALS, SETTLED = 40, 1e-8  # of the unknown numbers: most trials, and the relative gain or step that ends them
@@ -215,6 +216,8 @@ class _State:
         self.rows, self.axes, self.weights = rows, axes, weights
         self.count = free * weights.shape[1]  # the weights of the other features, the last ones, stay as they are
         self.scales: list[Tensor] = []  # of every term's rows
+        self.rcond = MEASURED_RCOND if any(block.target is not None for block in rows) else RCOND
+        self.columns: np.ndarray | None = None  # those with weights, once they stay; else all may have one
         self.frozen = False  # whether they stay, so that trials of unknown numbers are compared by one measure
         self.positive = {name: positive for name, (_, positive) in unknowns.items()}
         self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
@@ -272,9 +275,13 @@ class _State:
         return found
 
     def _search(self, solver: OutputLayer, found: Found) -> None:
-        """The unknown numbers that fit best, by trust regions; the weights follow them."""
+        """The unknown numbers that fit best, by trust regions; the weights follow them.
+
+        The columns with weights stay those of the start, so that what is left changes smoothly with the numbers.
+        """
         names = list(self.numbers)
         self.frozen = True
+        self.columns = self._factored(*self.system()).kept
 
         def left(numbers: np.ndarray) -> np.ndarray:
             self.numbers = dict(zip(names, numbers.tolist(), strict=True))
@@ -297,7 +304,7 @@ class _State:
     def _own_columns(self, matrix: Tensor) -> Tensor:
         """The columns of the unknown numbers, without what the weights can do."""
         basis, own = matrix[:, : self.count], matrix[:, self.count :]
-        return own - basis @ least_squares(basis, own)
+        return own - basis @ Factored(basis, self.rcond, self.columns).solve(own)[0]
 
     def iterate(self, solver: OutputLayer) -> Found:
         """Gauss-Newton on the weights, for the numbers as they are."""
@@ -327,7 +334,7 @@ class _State:
     def _factored(self, matrix: Tensor, right: Tensor) -> "Factored":
         if not torch.isfinite(right).all() or not torch.isfinite(matrix).all():
             raise InputError("an equation that is NaN or infinite at some point", "finite coefficients and values")
-        return Factored(matrix[:, : self.count])
+        return Factored(matrix[:, : self.count], self.rcond, self.columns)
 
     def _is_linear(self, start: Tensor) -> bool:
         """Whether the equations answer to a change as they did at some weights."""
@@ -373,19 +380,20 @@ class _State:
 class Factored:
     """The factorisation of a matrix of numerically low rank: QR with column pivoting, columns scaled to length 1.
 
-    The columns that it leaves for last, below `RCOND` of the first, get no weight. Weights of least length, which a complete
+    Of the given columns, or all, those that it leaves for last, below `rcond` of the first, get no weight. Weights of least length, which a complete
     orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
     """
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Tensor, rcond: float = RCOND, columns: np.ndarray | None = None) -> None:
         self.lengths = np.linalg.norm(matrix.numpy(), axis=0)
         self.lengths[self.lengths == 0] = 1.0
-        scaled = np.asfortranarray(matrix.numpy() / self.lengths)
+        columns = np.arange(len(self.lengths)) if columns is None else columns
+        scaled = np.asfortranarray((matrix.numpy() / self.lengths)[:, columns])
         self.space = 64 * (scaled.shape[1] + 1)
         self.factors, pivots, self.tau, _, _ = lapack.dgeqp3(scaled, lwork=self.space, overwrite_a=True)
         diagonal = np.abs(np.diag(self.factors))
-        self.rank = int((diagonal > RCOND * diagonal[0]).sum())
-        self.kept = pivots[: self.rank] - 1
+        self.rank = int((diagonal > rcond * diagonal[0]).sum())
+        self.kept = columns[pivots[: self.rank] - 1]
 
     def turned(self, right: Tensor) -> np.ndarray:
         """``Q^T right`` in the directions of the columns, (rank, k)."""
