@@ -1,14 +1,13 @@
 """The visual hull against brute force and against the solids that it must hold."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ungrid._base.errors import InputError
 from ungrid.fields.radiance import EMPTY
 from ungrid.io.scenes import Scene, alpha, picture, read_scene
-from ungrid.radiance import held_out_metrics, reconstruct
+from ungrid.radiance import reconstruct
 from ungrid.radiance.builtin import surface_points, write_scene
 from ungrid.radiance.frames import extent_of
 from ungrid.radiance.hull import visual_hull
@@ -69,14 +68,15 @@ def test_bricks_outside_of_the_hull_are_not_kept(scene: Scene) -> None:
     np.testing.assert_array_equal(dense, expected)
 
 
-def test_a_start_from_silhouettes_is_faster(scene: Scene) -> None:
-    """And the field is empty where the hull is."""
-    slow, fast = (reconstruct(scene, steps=60, alpha_start=start, threads=2) for start in (False, True))
-    assert fast.stats["alpha_start"]
-    gain = (
-        held_out_metrics(fast.field, scene)["heldout_psnr_db"] - held_out_metrics(slow.field, scene)["heldout_psnr_db"]
-    )
-    assert gain > 1
+def test_a_start_from_silhouettes_begins_with_the_hull(scene: Scene) -> None:
+    """And stays in it: bricks outside are never made."""
+    begun = reconstruct(scene, steps=1, alpha_start=True, threads=2)
+    assert begun.stats["alpha_start"]
+    assert begun.field.kept < reconstruct(scene, steps=1, threads=2).field.kept
+    fitted = reconstruct(scene, steps=60, alpha_start=True, threads=2).field
+    hull = visual_hull(scene.views, fitted.frame, fitted.shape)
+    around = ndimage.binary_dilation(hull, np.ones((3, 3, 3)), iterations=14)
+    assert around[tuple(4 * fitted.places.numpy().T + 2)].all()
 
 
 def test_alpha_is_the_mean_over_squares(scene: Scene) -> None:
@@ -93,10 +93,9 @@ def test_what_has_no_hull_is_refused(scene: Scene, tmp_path) -> None:
     outdoors = read_scene(write_scene(tmp_path / "outdoors", views=2, tests=1, size=16, outdoors=True))
     with pytest.raises(InputError, match="without transparent pixels"):
         visual_hull(outdoors.views, field.frame, field.shape)
-    elsewhere = [replace(view, camera=other.camera) for view, other in zip(scene.views, scene.views[5:], strict=False)]
-    shifted = np.array(field.frame).reshape(4, 4)
-    shifted[:3, 3] += 200
+    aside = np.array(field.frame).reshape(4, 4)
+    aside[:3] *= 4  # a corner of the box: beside the solids, yet in the photographs
     with pytest.raises(InputError, match="nothing in common"):
-        visual_hull(tuple(elsewhere + list(scene.views)), tuple(shifted.ravel()), field.shape)
+        visual_hull(scene.views, tuple(aside.ravel()), field.shape)
     with pytest.raises(InputError, match="surroundings"):
         reconstruct(scene, steps=1, alpha_start=True, unbounded=True)

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from ungrid.io.scenes import Scene, read_scene
 from ungrid.kernels.blas import single_threaded_blas
-from ungrid.radiance import held_out_metrics, reconstruct
+from ungrid.radiance import reconstruct
 from ungrid.radiance.builtin import write_scene
 from ungrid.radiance.lattice import Lattice
 from ungrid.radiance.pictures import read_pictures, smaller
@@ -21,7 +20,7 @@ DEGREES, SHARE = 1.0, 0.01
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return read_scene(write_scene(tmp_path_factory.mktemp("scene"), views=24, tests=2, size=64, glossy=False))
+    return read_scene(write_scene(tmp_path_factory.mktemp("scene"), views=20, tests=2, size=48, glossy=False))
 
 
 def disturbed(cameras: CameraArrays) -> CameraArrays:
@@ -41,7 +40,7 @@ def errors(cameras: CameraArrays, truth: CameraArrays) -> tuple[float, float]:
 
 
 def test_cameras_find_their_places_before_a_field_that_is_right(scene: Scene) -> None:
-    field = reconstruct(scene, steps=500, seed=0, threads=2).field
+    field = reconstruct(scene, steps=300, seed=0, threads=2).field
     lattice, pictures = Lattice(field), smaller(read_pictures(scene.views, scene.background), 1)
     truth = pictures.cameras
     shown = replace(pictures, cameras=disturbed(truth))
@@ -66,21 +65,3 @@ def test_a_turn_keeps_the_place_and_a_shift_the_direction(scene: Scene) -> None:
     shifted = moved(cameras, np.tile([0, 0, 0, 1, 2, 3], (count, 1)))
     np.testing.assert_allclose(shifted.positions - cameras.positions, np.tile([1, 2, 3], (count, 1)))
     np.testing.assert_allclose(shifted.turns, cameras.turns)
-
-
-def test_gains_of_photographs_that_were_exposed_differently(tmp_path) -> None:
-    """Found within some percent, so that new views look like those of equal exposures."""
-    scene = read_scene(write_scene(tmp_path / "scene", views=24, tests=4, size=40, glossy=False, outdoors=True))
-    factors = np.exp(np.random.default_rng(0).uniform(-0.25, 0, len(scene.views)))
-    factors /= np.exp(np.log(factors).mean())
-    for view, factor in zip(scene.views, factors, strict=True):
-        colors = np.asarray(Image.open(view.path).convert("RGB")) * factor
-        Image.fromarray(colors.clip(0, 255).round().astype(np.uint8)).save(view.path)
-    plain, found = (reconstruct(scene, steps=300, threads=2, exposure=one) for one in (False, True))
-    gains = np.array(found.stats["gains"])
-    np.testing.assert_allclose(gains * factors[:, None], 1, atol=0.06)
-    gain = (
-        held_out_metrics(found.field, scene)["heldout_psnr_db"]
-        - held_out_metrics(plain.field, scene)["heldout_psnr_db"]
-    )
-    assert gain > 1

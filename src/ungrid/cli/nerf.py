@@ -51,9 +51,6 @@ def nerf(
     refine_poses: Annotated[
         bool, Option("--refine-poses", help="Move and turn the cameras while fitting, where poses are not exact.")
     ] = False,
-    exposure: Annotated[
-        bool, Option("--exposure", help="Find a gain for every photograph, where they were exposed differently.")
-    ] = False,
     shrink: Annotated[int, Option(min=1, metavar="N", help="Take means over squares of N x N pixels.")] = 1,
     method: Annotated[str, Option(help="bricks, or nerf: the paper's networks, for a GPU or patience.")] = "bricks",
     scale_by: Annotated[
@@ -74,9 +71,9 @@ def nerf(
         raise InputError(f"the background {background!r}", "white or black")
     if method not in METHODS:
         raise InputError(f"the method {method!r}", " or ".join(METHODS))
-    choices = {"alpha_start": alpha_start, "refine_poses": refine_poses, "exposure": exposure}
+    choices = {"alpha_start": alpha_start, "refine_poses": refine_poses}
     if method == "nerf" and any(choices.values()):
-        raise InputError("--alpha-start, --refine-poses or --exposure with --method nerf", "--method bricks")
+        raise InputError("--alpha-start or --refine-poses with --method nerf", "--method bricks")
     run.start()
     with run.setting_up():
         from ungrid import radiance

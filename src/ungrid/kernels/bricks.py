@@ -35,6 +35,7 @@ CHUNK = 64 * TILE  # rays that share the same buffers in rendering
 LONGEST = 1024  # samples of a ray
 PIECES = 13  # of a ray through a contracted lattice, at most
 NEAR = 0.05  # where such a ray begins, before its camera, in half widths of the inner cube
+FAR = 1e9  # where it ends, in the same unit: infinity would not be safe in functions with fastmath
 INNER = 3  # the region of the inner cube; the others have the number of their axis
 RAW_LIMIT = np.float32(20)  # a larger raw density counts as this: opaque within a step
 
@@ -216,17 +217,13 @@ def region_of(u, v, t):
 
 @njit(cache=True)
 def contract(u, v, t, region, out):
-    """u + t v, contracted into the cube of half width 2; t may be infinite outside of the inner cube."""
-    if math.isfinite(t):
+    """u + t v, contracted into the cube of half width 2."""
+    for a in range(3):
+        out[a] = u[a] + t * v[a]
+    if region != INNER:
+        size = max(abs(out[region]), 1.0)
         for a in range(3):
-            out[a] = u[a] + t * v[a]
-        if region != INNER:
-            size = max(abs(out[region]), 1.0)
-            for a in range(3):
-                out[a] = (2 - 1 / size) * np.sign(out[a]) if a == region else out[a] / size
-    else:
-        for a in range(3):
-            out[a] = 2 * np.sign(v[a]) if a == region else v[a] / abs(v[region])
+            out[a] = (2 - 1 / size) * np.sign(out[a]) if a == region else out[a] / size
     for a in range(3):
         out[a] = min(max(out[a], -2.0), 2.0)
 
@@ -237,8 +234,8 @@ def pieces(origin, direction, blocks, ends):
 
     In half widths of the inner cube from its middle, the cube stays as it is; outside, a point x is divided by its largest
     coordinate x_k, and its own place on axis k is ``(2 - 1 / |x_k|) sign(x_k)``. The map is projective, so that lines stay
-    lines, in each of seven regions, which end at |x_a| = 1 and |x_a| = |x_b|. The latter are seams, as those of a cube map: what
-    touches there in space does not in the lattice.
+    lines, in each of seven regions, which end at |x_a| = 1 and |x_a| = |x_b|. The latter are seams, as those of a cube map:
+    what touches there in space does not in the lattice.
     """
     u, v, cuts = np.empty(3), np.empty(3), np.empty(PIECES)
     middle, half = 0.5 * (4 * blocks[0] - 1.0), 0.25 * (4 * blocks[0] - 2.1)
@@ -251,16 +248,16 @@ def pieces(origin, direction, blocks, ends):
             for b in range(-1, a):  # -1: the face of the cube
                 rate = v[a] - sign * v[b] if b >= 0 else v[a]
                 apart = u[a] - sign * u[b] if b >= 0 else u[a] - sign
-                if rate != 0 and -apart / rate > NEAR:
+                if rate != 0 and NEAR < -apart / rate < FAR:
                     cuts[count] = -apart / rate
                     count += 1
     cuts[:count].sort()
     n, last = 0, -1
     for m in range(count):
-        begin, end = cuts[m], cuts[m + 1] if m + 1 < count else np.inf
+        begin, end = cuts[m], cuts[m + 1] if m + 1 < count else FAR
         if end - begin < 1e-7 * end:
             continue
-        region = region_of(u, v, 0.5 * (begin + end) if math.isfinite(end) else 2 * begin + 1)
+        region = region_of(u, v, 0.5 * (begin + end))
         if region != last:
             contract(u, v, begin, region, ends[n, 0])
             n += 1

@@ -25,7 +25,6 @@ class Pictures:
         shrink: pixels of the originals along a side of one of these.
         cameras: of the originals.
         counts: numbers of the pixels that count; None for all.
-        gains: (n, 3), by which the colours of each photograph are multiplied; None for 1.
     """
 
     colors: np.ndarray
@@ -34,7 +33,6 @@ class Pictures:
     shrink: int
     cameras: CameraArrays
     counts: np.ndarray | None
-    gains: np.ndarray | None = None
 
     @property
     def total(self) -> int:
@@ -48,10 +46,7 @@ def draw_rays(
     chosen = random.integers(0, pictures.total, count)
     pixels = chosen if pictures.counts is None else pictures.counts[chosen]
     rays, views = rays_of(pictures, field, pixels)
-    target = pictures.colors[pixels].astype(np.float32) / np.float32(255)
-    if pictures.gains is not None:
-        target *= pictures.gains[np.searchsorted(pictures.first, pixels, side="right") - 1].astype(np.float32)
-    return rays, views, target
+    return rays, views, pictures.colors[pixels].astype(np.float32) / np.float32(255)
 
 
 def rays_of(
@@ -139,5 +134,5 @@ def smaller(pictures: Pictures, shrink: int) -> Pictures:
     kept = np.concatenate(keeps)
     return Pictures(
         np.concatenate(parts), first, np.array(widths), shrink, pictures.cameras,
-        None if kept.all() else np.flatnonzero(kept), pictures.gains,
+        None if kept.all() else np.flatnonzero(kept),
     )  # fmt: skip

@@ -26,20 +26,26 @@ from ungrid.fields import BrickField
 from ungrid.io.scenes import Scene
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
-from ungrid.radiance.exposure import exposure_gains
 from ungrid.radiance.frames import Extent, extent_of
 from ungrid.radiance.hull import visual_hull
 from ungrid.radiance.lattice import Lattice, new_field, refined, within_hull
 from ungrid.radiance.paths import seen_by
 from ungrid.radiance.pictures import Pictures, draw_rays, has_surroundings, read_pictures, smaller, that_reach
 from ungrid.radiance.refine import refined_poses
+from ungrid.sampling import CameraArrays
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
 
 Report = Callable[[dict[str, float]], None]
 
-NODES_PER_PIXEL = 0.64  # of the last lattice, along its longest axis
+NODES_PER_PIXEL = 0.8  # of the last lattice, along its longest axis, at most
+NODES = (
+    (60.0, 160),
+    (900.0, 256),
+    (math.inf, 320),
+)  # at most, by the seconds of the fit: more would not be learned in them
+WIDER = 1.5  # times as many where all of space is in the lattice, of which the scene has half
 ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
 RAYS = (8192, 10240, 7168, 7168)  # in a step of each, at most
 PIXELS_PER_RAY = 8  # so that small scenes take small steps
@@ -50,7 +56,7 @@ SMOOTHNESS = 1e-3 / 65536  # of colours and features, for each ray of a step
 DENSITY_SMOOTHNESS = 0.0 / 65536
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
-ADJUST_EVERY = 50  # steps, after which cameras and exposures are found anew
+POSE_EVERY = 50  # steps, after which cameras are found anew
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,15 @@ class Stage:
     end: float
 
 
-def stages_for(pixels: int, *, alpha_start: bool = False) -> tuple[Stage, ...]:
+def stages_for(
+    pixels: int, budget: float | None, *, alpha_start: bool = False, contracted: bool = False
+) -> tuple[Stage, ...]:
     """Stages for pictures of so many pixels along a side, each with half the spacing of the one before.
 
-    A start from silhouettes needs no first stage.
+    A start from silhouettes needs no first stage. A fit by steps counts as one of some minutes.
     """
-    last = max(64, 8 * round(NODES_PER_PIXEL * pixels / 8))
+    most = next(nodes for seconds, nodes in NODES if (budget or 120.0) < seconds)
+    last = max(64, 8 * round((WIDER if contracted else 1.0) * min(NODES_PER_PIXEL * pixels, most) / 8))
     begins = (0.0, *ENDS[:-1])
     stages = []
     for k, (begin, end, rays) in enumerate(zip(begins, ENDS, RAYS, strict=True)):
@@ -119,7 +128,6 @@ def reconstruct(
     alpha_start: bool = False,
     unbounded: bool | None = None,
     refine_poses: bool = False,
-    exposure: bool = False,
     seed: int = 0,
     threads: int | None = None,
     report: Report | None = None,
@@ -137,7 +145,6 @@ def reconstruct(
         unbounded: whether the field holds all of space, by contraction, and not only the box; None looks at the rims of the
             photographs. Scenes that are seen from one side reach to infinity always.
         refine_poses: move and turn the cameras of the fitted views while fitting; ``field.view`` has the poses found.
-        exposure: find a gain for every photograph and colour, where they were exposed differently.
         seed: of the rays and of the network's first weights.
         threads: of the CPU; None takes all cores.
         report: called with each row of the history.
@@ -162,7 +169,7 @@ def reconstruct(
         raise InputError("an alpha start of a scene with surroundings", "one of the two")
     extent = extent_of(scene, box, unbounded=unbounded)
     compile_kernels(count)
-    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint, alpha_start, refine_poses, exposure)
+    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint, alpha_start, refine_poses)
     if resume and checkpoint is not None:
         run.restore(read_checkpoint(checkpoint))
     run.setup_seconds = time.perf_counter() - began
@@ -227,13 +234,16 @@ class _Run:
     def __init__(
         self, scene: Scene, extent: Extent, pictures: Pictures, limits: Limits, seed: int, threads: int,
         report: Report | None, checkpoint: Path | None, alpha_start: bool,
-        refine_poses: bool, exposure: bool,
+        refine_poses: bool,
     ) -> None:  # fmt: skip
         self.scene, self.extent, self.pictures, self.limits = scene, extent, pictures, limits
         self.seed, self.threads, self.report, self.checkpoint = seed, threads, report, checkpoint
         self.random = np.random.default_rng(seed)
-        self.alpha_start, self.refine_poses, self.exposure = alpha_start, refine_poses, exposure
-        self.stages = stages_for(int(np.median(pictures.widths)), alpha_start=alpha_start)
+        self.alpha_start, self.refine_poses = alpha_start, refine_poses
+        budget = limits.budget if limits.steps is None else None
+        self.stages = stages_for(
+            int(np.median(pictures.widths)), budget, alpha_start=alpha_start, contracted=extent.contracted
+        )
         self.stage, self.step = 0, 0
         self.history: list[dict[str, float]] = []
         self.error, self.since = 0.0, 0
@@ -245,7 +255,6 @@ class _Run:
             "cameras": digest([pictures.cameras.turns, pictures.cameras.positions, pictures.cameras.lenses]),
             "box": f"{extent.domain} {extent.contracted}", "seed": str(seed), "steps": str(limits.steps),
             "threads": str(threads), "alpha_start": str(alpha_start), "refine_poses": str(refine_poses),
-            "exposure": str(exposure),
         }  # fmt: skip
         self.shown = smaller(pictures, self.stages[0].shrink)
         self.drawn, self.share, self.reached = self.shown, 1.0, np.zeros(0, np.uint8)
@@ -291,17 +300,10 @@ class _Run:
         field, self.reached = self.lattice.field, far.copy()
         self.drawn, self.share = that_reach(self.shown, field, far)
 
-    def adjust(self) -> None:
-        """Find cameras and exposures anew, as far as that is asked for."""
-        if self.refine_poses:
-            self.change(cameras=refined_poses(self.drawn, self.lattice, self.random))
-        if self.exposure:
-            self.change(gains=exposure_gains(self.drawn, self.lattice, self.random))
-
-    def change(self, **what: Any) -> None:
-        """From now on the photographs have these cameras or gains."""
+    def place(self, cameras: CameraArrays) -> None:
+        """From now on the photographs have these cameras."""
         self.pictures, self.shown, self.drawn = (
-            replace(one, **what) for one in (self.pictures, self.shown, self.drawn)
+            replace(one, cameras=cameras) for one in (self.pictures, self.shown, self.drawn)
         )
 
     def one_step(self, progress: float) -> None:
@@ -309,8 +311,8 @@ class _Run:
         count = min(stage.rays, max(1024, self.shown.total // PIXELS_PER_RAY))
         if self.step % LOOK_EVERY == 0:
             self.look(self.lattice.far)
-        if self.step and self.step % ADJUST_EVERY == 0:
-            self.adjust()
+        if self.refine_poses and self.step and self.step % POSE_EVERY == 0:
+            self.place(refined_poses(self.drawn, self.lattice, self.random))
         rays, views, target = draw_rays(self.drawn, field, count, self.random)
         jitter = self.random.random(count, dtype=np.float32)
         within = (progress - stage.begin) / (stage.end - stage.begin)
@@ -346,7 +348,6 @@ class _Run:
             "method": "sparse bricks, deferred shading", "seconds": self.seconds, "setup_seconds": self.setup_seconds,
             "steps": self.step, "parameters": sum(p.numel() for p in field.parameters()), "bricks": field.kept,
             "nodes": max(field.shape), "views": len(self.scene.views), "background": list(field.background),
-            "gains": None if self.pictures.gains is None else self.pictures.gains.tolist(),
             "alpha_start": self.alpha_start, "unbounded": self.extent.contracted, "metrics": {},
         }  # fmt: skip
         return FitResult(field, outcome, self.history, stats)
@@ -367,7 +368,6 @@ class _Run:
             "mask": torch.from_numpy(self.lattice.mask.view(np.int64)), "far": torch.from_numpy(self.lattice.far),
             "reached": torch.from_numpy(self.reached), "turns": torch.from_numpy(self.pictures.cameras.turns.copy()),
             "positions": torch.from_numpy(self.pictures.cameras.positions.copy()),
-            "gains": None if self.pictures.gains is None else torch.from_numpy(self.pictures.gains),
         }  # fmt: skip
         write_checkpoint(self.checkpoint, self.turn, content)
         self.last_save = time.perf_counter()
@@ -380,8 +380,7 @@ class _Run:
         check_same_run(self.checkpoint, content, self.fingerprint)
         self.stage, self.step = content["stage"], content["step"]
         cameras = replace(self.pictures.cameras, turns=content["turns"].numpy(), positions=content["positions"].numpy())
-        gains = None if content["gains"] is None else content["gains"].numpy()
-        self.pictures = replace(self.pictures, cameras=cameras, gains=gains)
+        self.pictures = replace(self.pictures, cameras=cameras)
         self.shown = smaller(self.pictures, self.stages[self.stage].shrink)
         blocks, kept = tuple(content["blocks"]), content["kept"]
         field = BrickField(

@@ -33,8 +33,6 @@ def refined_poses(pictures: Pictures, lattice: Lattice, random: np.random.Genera
     """
     pixels, owners = some_pixels(pictures, random)
     target = pictures.colors[pixels].astype(np.float32) / np.float32(255)
-    if pictures.gains is not None:
-        target *= pictures.gains[owners].astype(np.float32)
     cameras = pictures.cameras
     units = difference_units(cameras, pictures.shrink, lattice)
     here = colors_of(pictures, lattice, pixels)

@@ -40,7 +40,9 @@ from ungrid.operators.linearise import Linearisation, linearise, requested, resi
 from ungrid.sampling import AllPoints
 
 RCOND = 1e-15  # of the first column: columns shorter than that, given those before them, are left out
-MEASURED_RCOND = 1e-10  # where measured values take part: their noise would be met by weights so large that rounding is seen
+MEASURED_RCOND = (
+    1e-10  # where measured values take part: their noise would be met by weights so large that rounding is seen
+)
 SHORTEST = 2.0**-8  # of a damped step
 KEPT = 0.8  # of the decrease that a step promised, for its factorisation to be used again
 TRIALS, SETTLED = 40, 1e-8  # of the unknown numbers: most trials, and the relative gain or step that ends them
@@ -380,8 +382,8 @@ class _State:
 class Factored:
     """The factorisation of a matrix of numerically low rank: QR with column pivoting, columns scaled to length 1.
 
-    Of the given columns, or all, those that it leaves for last, below `rcond` of the first, get no weight. Weights of least length, which a complete
-    orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
+    Of the given columns, or all, those that it leaves for last, below `rcond` of the first, get no weight. Weights of least
+    length, which a complete orthogonal factorisation gives, spread over all columns and lose up to ten digits to rounding here.
     """
 
     def __init__(self, matrix: Tensor, rcond: float = RCOND, columns: np.ndarray | None = None) -> None:
