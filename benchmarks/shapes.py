@@ -4,7 +4,7 @@
     python benchmarks/shapes.py clip      # a blurred clip: cameras found, the surface in millimetres
     python benchmarks/shapes.py poses     # poses disturbed by 1 degree and 1 % of the distance, and found again
 
-All write benchmarks/results/shapes.csv. The unit of the scene counts as 100 mm. The clip is scaled by two corners of the plate
+All write benchmarks/results/shapes.csv. The unit of the scene counts as 100 mm. The clip is scaled by two places of the plate
 that are marked in its first frame; its surface is moved by the rotation and shift, without a scale, that bring the cameras
 nearest to the true ones. Poses are compared after the similarity that brings the cameras nearest to the true ones.
 """
@@ -32,7 +32,7 @@ from ungrid.sampling import Camera, CameraArrays
 BOX = 2.0  # the side of the scene's box
 UNIT = 100.0  # mm
 SIDES = np.array([1.8, 1.8, 0.9])  # of all solids together: the plate's, and from its lower face to the highest ball
-CORNERS = np.array([[-0.9, -0.9, -0.5], [0.9, -0.9, -0.5]])
+MARKS = np.array([[0.85, -0.85, -0.5], [0.85, 0.85, -0.5]])  # on the plate's edge towards the first camera
 FRAMES, KEPT, SIZE = 96, 48, 320
 DEGREES, SHARE = 1.0, 0.01
 
@@ -81,8 +81,8 @@ def clip(seconds: float) -> None:
         truth = clip_cameras((numbers * FRAMES / KEPT + EXPOSURE / 3) / FRAMES, SIZE)
         result = reconstruct(scene, budget=seconds)
         first = f"{scene.views[0].path.name}:"
-        marks = [first + mark(truth[0], CORNERS[0]), first + mark(truth[0], CORNERS[1])]
-        factor, unit = scale_of(result.field, scene, *marks, f"{UNIT * np.ptp(CORNERS, axis=0).max()}mm")
+        marks = [first + mark(truth[0], MARKS[0]), first + mark(truth[0], MARKS[1])]
+        factor, unit = scale_of(result.field, scene, *marks, f"{UNIT * np.ptp(MARKS, axis=0).max()}mm")
         shape, _ = surface(scaled(result.field, factor, unit))
         places = factor * np.stack([view.camera.position for view in scene.views])
         true_places = UNIT * np.stack([camera.position for camera in truth])

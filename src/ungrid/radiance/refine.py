@@ -17,10 +17,10 @@ from ungrid.radiance.lattice import Lattice
 from ungrid.radiance.pictures import Pictures, rays_of
 from ungrid.sampling import CameraArrays
 
-PIXELS = 512  # of a photograph, for one round
+PIXELS = 1024  # of a photograph, for one round
 DIFFERENCE = 0.7  # pixels that a central difference moves a picture
 FARTHEST = 2.0  # differences that a round may move a camera
-DAMPING = 1e-3  # of the mean diagonal of the normal equations
+DAMPING = 1e-5  # of the mean diagonal of the normal equations
 
 
 def refined_poses(pictures: Pictures, lattice: Lattice, random: np.random.Generator) -> CameraArrays:
