@@ -71,7 +71,7 @@ def nerf(
         raise InputError(f"the background {background!r}", "white or black")
     if method not in METHODS:
         raise InputError(f"the method {method!r}", " or ".join(METHODS))
-    choices = {"alpha_start": alpha_start, "refine_poses": refine_poses}
+    choices: dict[str, Any] = {"alpha_start": alpha_start, "refine_poses": refine_poses}
     if method == "nerf" and any(choices.values()):
         raise InputError("--alpha-start or --refine-poses with --method nerf", "--method bricks")
     run.start()

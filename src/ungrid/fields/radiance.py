@@ -96,6 +96,11 @@ class RadianceField(Field):
         return softplus(self.raw(self.to_lattice(x))) * self.depth_per_node * self.stretch
 
     @property
+    def bounded(self) -> bool:
+        """Whether nothing but the background lies behind the lattice."""
+        return not self.contracted and np.allclose(np.reshape(self.frame, (4, 4))[3], (0, 0, 0, 1))
+
+    @property
     def stretch(self) -> float:
         """Spacings of the lattice in a unit of the world's length; 1 for a projective frame."""
         frame = np.reshape(self.frame, (4, 4))

@@ -503,10 +503,10 @@ def has_gradient(grads, node):
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def add_smoothness(index, bricks, nodes, grads, touched, weight, density_weight):
+def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
     """Add the gradients of ``weight / 2`` times the squared differences of neighbours' colours and features.
 
-    Those of raw densities have a weight of their own.
+    And of ``sparsity`` times the raw densities: what has the background's colour before the background would stay else.
 
     Only to nodes that the data touch, so that what nobody sees costs nothing; `bricks` (bricks, 3) is the place of each.
     Source: Fridovich-Keil et al. 2022, section 3.3, without the root.
@@ -526,6 +526,7 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, density_weight)
             q = b * 64 + u
             if not has_gradient(grads, q):
                 continue
+            grads[0, q, 0] += sparsity
             for a in range(3):
                 stride = 16 >> (2 * a)
                 c = (u // stride) & 3
@@ -536,7 +537,6 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, density_weight)
                         p = q + stride if c < 3 else around[a, 1] * 64 + u - 3 * stride
                     if p < 64:
                         continue
-                    grads[0, q, 0] += density_weight * (nodes[q, 0] - nodes[p, 0])
                     for f in range(1, WIDTH):
                         grads[0, q, f] += weight * (nodes[q, f] - nodes[p, f])
 

@@ -44,7 +44,8 @@ class Lattice:
         """Steps, and what counts."""
         scale = STEP * self.field.depth_per_node
         floor = math.log(math.expm1(LEAST / scale))  # where scale * softplus(raw) is LEAST, and a share can be no more
-        return kernels.March(*map(np.float32, (STEP, scale, floor, LEAST, STOP)), self.field.contracted)
+        step, scaled, lowest, least, stop = map(np.float32, (STEP, scale, floor, LEAST, STOP))
+        return kernels.March(step, scaled, lowest, least, stop, self.field.contracted)
 
     @property
     def bricks(self) -> kernels.Bricks:

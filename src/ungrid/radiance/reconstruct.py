@@ -53,7 +53,7 @@ DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
 DECAY = 0.1  # of the rates within a stage
 BETAS = (0.9, 0.99)
 SMOOTHNESS = 1e-3 / 65536  # of colours and features, for each ray of a step
-DENSITY_SMOOTHNESS = 0.0 / 65536
+SPARSITY = 3e-5 / 65536  # of raw densities, for each ray of a step, before a background
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
 POSE_EVERY = 25  # steps, after which cameras are found anew
@@ -219,7 +219,8 @@ def fit_step(
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
     if step % SMOOTH_EVERY == 0:
-        weights = (np.float32(SMOOTH_EVERY * len(target) * one) for one in (SMOOTHNESS, DENSITY_SMOOTHNESS))
+        sparsity = SPARSITY if lattice.field.bounded else 0.0
+        weights = (np.float32(SMOOTH_EVERY * len(target) * one) for one in (SMOOTHNESS, sparsity))
         kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, *weights)
     moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
     moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
