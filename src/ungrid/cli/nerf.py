@@ -124,7 +124,6 @@ def nerf(
         "holdout": holdout,
         "box": box,
         "shrink": shrink,
-        "alpha_start": alpha_start,
         **choices,
         "unbounded": result.stats.get("unbounded", False),
         "method": method,

@@ -98,13 +98,18 @@ class RadianceField(Field):
     @property
     def bounded(self) -> bool:
         """Whether nothing but the background lies behind the lattice."""
-        return not self.contracted and np.allclose(np.reshape(self.frame, (4, 4))[3], (0, 0, 0, 1))
+        return not self.contracted and self._is_similarity
 
     @property
     def stretch(self) -> float:
         """Spacings of the lattice in a unit of the world's length; 1 for a projective frame."""
         frame = np.reshape(self.frame, (4, 4))
-        return float(np.linalg.norm(frame[:3, 0])) if np.allclose(frame[3], (0, 0, 0, 1)) else 1.0
+        return float(np.linalg.norm(frame[:3, 0])) if self._is_similarity else 1.0
+
+    @property
+    def _is_similarity(self) -> bool:
+        """Whether the frame is no projective one."""
+        return np.allclose(np.reshape(self.frame, (4, 4))[3], (0, 0, 0, 1))
 
     @abstractmethod
     def color(self, x: Float[Tensor, "*batch 3"], direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:

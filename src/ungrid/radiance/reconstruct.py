@@ -40,11 +40,7 @@ from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_
 Report = Callable[[dict[str, float]], None]
 
 NODES_PER_PIXEL = 0.8  # of the last lattice, along its longest axis, at most
-NODES = (
-    (60.0, 160),
-    (900.0, 256),
-    (math.inf, 320),
-)  # at most, by the seconds of the fit: more would not be learned in them
+NODES = ((60.0, 160), (900.0, 256), (math.inf, 320))  # at most, for fits of less than so many seconds
 WIDER = 1.5  # times as many where all of space is in the lattice, of which the scene has half
 ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
 RAYS = (8192, 10240, 7168, 7168)  # in a step of each, at most
@@ -234,8 +230,7 @@ class _Run:
 
     def __init__(
         self, scene: Scene, extent: Extent, pictures: Pictures, limits: Limits, seed: int, threads: int,
-        report: Report | None, checkpoint: Path | None, alpha_start: bool,
-        refine_poses: bool,
+        report: Report | None, checkpoint: Path | None, alpha_start: bool, refine_poses: bool,
     ) -> None:  # fmt: skip
         self.scene, self.extent, self.pictures, self.limits = scene, extent, pictures, limits
         self.seed, self.threads, self.report, self.checkpoint = seed, threads, report, checkpoint
