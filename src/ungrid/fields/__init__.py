@@ -2,6 +2,7 @@
 
 from ungrid.fields.field import Field as Field
 from ungrid.fields.function import FunctionField as FunctionField
+from ungrid.fields.latent import LatentField as LatentField
 from ungrid.fields.nerf import NerfField as NerfField
 from ungrid.fields.neural import NeuralField as NeuralField
 from ungrid.fields.patches import PatchField as PatchField

@@ -6,7 +6,8 @@ Convention: one safetensors file whose metadata has one entry, ``"ungrid"``: a J
     · out_names · provenance
 
 An object among the arguments is ``{"class": name, "arguments": {...}}``, a dictionary is ``{"plain": {...}}``, an array
-is a tuple. Classes are looked up in `CLASSES`: loading executes nothing. The weights are named as in the field's
+is a tuple. A trained network that makes fields is kept alike (``NAME.model``, format "ungrid-model"), with a ``card`` in
+place of axes, names and provenance. Classes are looked up in `CLASSES`: loading executes nothing. The weights are named as in the field's
 ``state_dict``.
 """
 
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 import numpy as np
 import torch
 from safetensors import torch as safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
@@ -40,14 +41,24 @@ from ungrid.encodings import (
     Ridges,
     SplineGrid,
 )
-from ungrid.fields import BrickField, Field, NerfField, NeuralField, PatchField, SlabField, SplineField, SteppedField
+from ungrid.fields import (
+    BrickField,
+    Field,
+    LatentField,
+    NerfField,
+    NeuralField,
+    PatchField,
+    SlabField,
+    SplineField,
+    SteppedField,
+)
 from ungrid.io.files import decoding, existing_file, replacing
-from ungrid.networks import MLP, GridDecoder, Linear, Siren
+from ungrid.networks import EDSR, LIIF, MLP, RDN, GridDecoder, LightNetwork, Linear, MetaSR, Siren
 
-FORMAT = "ungrid-field"
+FORMAT, MODEL_FORMAT = "ungrid-field", "ungrid-model"
 VERSION = 1
-SUFFIX = ".field"
-WHAT = "field"
+SUFFIX, MODEL_SUFFIX = ".field", ".model"
+WHAT = {FORMAT: "field", MODEL_FORMAT: "model"}
 
 
 def _box(axes: tuple[Axis, ...]) -> Box:
@@ -61,6 +72,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "BrickField": BrickField,
     "NerfField": NerfField,
     "Box": _box,
+    "EDSR": EDSR,
     "Constrained": Constrained,
     "CornerFunctions": CornerFunctions,
     "ElasticCorner": ElasticCorner,
@@ -68,14 +80,19 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "GridDecoder": GridDecoder,
     "Identity": Identity,
     "Joined": Joined,
+    "LIIF": LIIF,
+    "LatentField": LatentField,
+    "LightNetwork": LightNetwork,
     "Linear": Linear,
     "MLP": MLP,
+    "MetaSR": MetaSR,
     "Multipoles": Multipoles,
     "NeuralField": NeuralField,
     "Outlined": Outlined,
     "PatchField": PatchField,
     "Positional": Positional,
     "Products": Products,
+    "RDN": RDN,
     "RandomFeatures": RandomFeatures,
     "Ridges": Ridges,
     "Segment": Segment,
@@ -125,8 +142,37 @@ def save(
         "out_names": list(field.out_names),
         "provenance": _plain(provenance or {}),
     }
-    halved = {name for name, _ in field.named_parameters()} if half else set()
-    weights = {name: _stored(name, weight, name in halved) for name, weight in field.state_dict().items()}
+    return _written(target, header, field, half)
+
+
+def save_model(
+    network: nn.Module, path: str | os.PathLike[str], *, card: dict[str, Any] | None = None, half: bool = False
+) -> Path:
+    """Write a trained network that makes fields; an existing file is replaced only when the new one is complete.
+
+    Args:
+        network: of a class of the table.
+        path: where to; ends in ``.model``.
+        card: how it came about: data, teachers, protocol, measured quality, licence; plain values as in `save`.
+        half: as in `save`.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: as `save`.
+    """
+    target = Path(path)
+    if target.suffix != MODEL_SUFFIX:
+        raise InputError(f"the name {target.name!r} for a model", f"a name that ends in {MODEL_SUFFIX}")
+    described = _described(network)  # type: ignore[arg-type]  # where it cannot tell, the table refuses it
+    first = {"format": MODEL_FORMAT, "version": VERSION, "ungrid": __version__}
+    return _written(target, {**first, **described, "card": _plain(card or {})}, network, half)
+
+
+def _written(target: Path, header: dict[str, Any], module: nn.Module, half: bool) -> Path:
+    halved = {name for name, _ in module.named_parameters()} if half else set()
+    weights = {name: _stored(name, weight, name in halved) for name, weight in module.state_dict().items()}
     content = safetensors.save(weights, {"ungrid": json.dumps(header, allow_nan=False)})
     with replacing(target) as temporary, open(temporary, "wb") as file:
         file.write(content)
@@ -141,17 +187,31 @@ def load(path: str | os.PathLike[str]) -> Field:
     Raises:
         InputError: if this is no field file, it is damaged, or a newer version of ungrid wrote it.
     """
-    source = existing_file(path)
-    with decoding(source, WHAT), open(source, "rb") as file:
-        header = _header(file, source)
+    field = _read(existing_file(path), FORMAT)[0]
+    if not isinstance(field, Field):
+        raise InputError(f"{path} describes a {type(field).__name__}", "a field")
+    return field
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """Read a trained network, on the CPU, and its card.
+
+    Raises:
+        InputError: as `load`.
+    """
+    network, header = _read(existing_file(path), MODEL_FORMAT)
+    return network.eval(), header["card"]
+
+
+def _read(source: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
+    with decoding(source, WHAT[kind]), open(source, "rb") as file:
+        header = _header(file, source, kind)
         file.seek(0)
         weights = {name: _loaded(name, weight) for name, weight in safetensors.load(file.read()).items()}
-        field = _built({"class": header["class"], "arguments": header["arguments"]})
-        if not isinstance(field, Field):
-            raise InputError(f"{source} describes a {type(field).__name__}", "a field")
-        _check_fit(field, weights)
-        field.load_state_dict(weights, assign=True)  # assign: keep the file's precision
-    return field
+        module = _built({"class": header["class"], "arguments": header["arguments"]})
+        _check_fit(module, weights)
+        module.load_state_dict(weights, assign=True)  # assign: keep the file's precision
+    return module, header
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -161,18 +221,18 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: as `load`.
     """
     source = existing_file(path)
-    with decoding(source, WHAT), open(source, "rb") as file:
-        return _header(file, source)
+    with decoding(source, WHAT[FORMAT]), open(source, "rb") as file:
+        return _header(file, source, FORMAT)
 
 
-def _header(file: BinaryIO, source: Path) -> dict[str, Any]:
+def _header(file: BinaryIO, source: Path, kind: str) -> dict[str, Any]:
     size = int.from_bytes(file.read(8), "little")
     if size > source.stat().st_size - 8:  # also where the first bytes are no length at all
-        raise InputError(f"{source} is not a field file, or it is cut short", "a file written by ungrid")
+        raise InputError(f"{source} is not a {WHAT[kind]} file, or it is cut short", "a file written by ungrid")
     metadata = json.loads(file.read(size)).get("__metadata__") or {}
     header = json.loads(metadata.get("ungrid", "{}"))
-    if header.get("format") != FORMAT:
-        raise InputError(f"{source} is not a field file", f"a safetensors file of the format {FORMAT}")
+    if header.get("format") != kind:
+        raise InputError(f"{source} is not a {WHAT[kind]} file", f"a safetensors file of the format {kind}")
     version = header["version"]
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{source} has the version {version!r}", f"1 to {VERSION}")
@@ -261,7 +321,7 @@ def _check_finite(name: str, weight: Tensor) -> None:
         raise InputError(f"weights {name!r} that are NaN or infinite", "finite numbers", "was the training unstable?")
 
 
-def _check_fit(field: Field, weights: dict[str, Tensor]) -> None:
+def _check_fit(field: nn.Module, weights: dict[str, Tensor]) -> None:
     """Whether the weights are those of the described field; torch's own check would let integers stand for weights."""
     own = {name: (tuple(w.shape), w.is_floating_point()) for name, w in field.state_dict().items()}
     found = {name: (tuple(w.shape), w.is_floating_point()) for name, w in weights.items()}

@@ -1,0 +1,201 @@
+"""Colours between pixels by learned kernels: features of the four nearest pixels, weighted by splines, then a perceptron.
+
+Convention: positions are in pixels of the picture, (y, x), pixel i with its centre at i; `scale` is (2,): how many places
+lie on a pixel along each axis, so that a place's cell is ``1 / scale`` pixels wide. Features are (b, k, h, w), pictures
+(b, 3, h, w).
+
+With features A_k at the pixels, the offset r of a place from a pixel, and K kernels psi_k that vanish outside (-1, 1)²,
+
+    z_k = sum over the four nearest pixels of psi_k(r; scale) A_k,        colour = bicubic + L z + V relu(W z + b)
+    psi_k(r; scale) = sum_mn C_kmn(scale) beta_m(r_y) beta_n(r_x)
+
+where the beta are uniform cubic B-splines: everything before the perceptron is twice continuously differentiable. On a
+lattice of places the kernels are needed once for each phase, which makes them a table. A picture's own bicubic
+interpolation (Keys 1981, a = -1/2) is what the network corrects; weights that depend on the place and the scale are the idea
+of MetaSR (Hu et al. 2019), a continuous picture from features at pixels that of LIIF (Chen, Liu and Wang 2021).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ungrid._base.random import torch_generator
+from ungrid.kernels import corners
+from ungrid.networks.layers import uniform_linear
+
+COLOURS = 3
+
+
+def cubic_splines(r: Float[Tensor, "*n"], count: int) -> Float[Tensor, "*n count"]:
+    """The `count` uniform cubic B-splines that live inside (-1, 1) and vanish twice differentiably at its ends."""
+    step = 2 / (count + 3)
+    u = ((r[..., None] + 1) / step - torch.arange(2, count + 2, dtype=r.dtype, device=r.device)).abs()
+    inner, outer = 2 / 3 - u.square() * (1 - u / 2), (2 - u).clamp(min=0).pow(3) / 6
+    return torch.where(u < 1, inner, outer)
+
+
+def keys_weights(fraction: Float[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
+    """The weights of the pixels at -1, 0, 1 and 2 for a place at `fraction` in [0, 1) (Keys 1981, equation 15)."""
+    t = fraction
+    outer, inner = ((-0.5 * t + 1) * t - 0.5) * t, (1.5 * t - 2.5) * t * t + 1
+    right, last = ((-1.5 * t + 2) * t + 0.5) * t, (0.5 * t - 0.5) * t * t
+    return torch.stack([outer, inner, right, last], dim=-1)
+
+
+def bicubic_on_lattice(
+    image: Float[Tensor, "b c h w"], rows: Float[Tensor, " y"], columns: Float[Tensor, " x"]
+) -> Float[Tensor, "b c y x"]:
+    """The picture's bicubic interpolation at a lattice of positions; beyond its edge its last pixels go on."""
+    for axis, positions in ((2, rows), (3, columns)):
+        below = positions.floor()
+        taps = keys_weights(positions - below).to(image.dtype)
+        shape = [1, 1, -1, 1] if axis == 2 else [1, 1, 1, -1]
+        places = [(below.long() + k - 1).clamp(0, image.shape[axis] - 1) for k in range(4)]
+        image = sum(image.index_select(axis, places[k]) * taps[:, k].reshape(shape) for k in range(4))  # type: ignore[assignment]
+    return image
+
+
+def bicubic_at(image: Float[Tensor, "b c h w"], position: Float[Tensor, "b q 2"]) -> Float[Tensor, "b q c"]:
+    """The picture's bicubic interpolation at points."""
+    below = position.floor()
+    taps = keys_weights(position - below)  # (b, q, 2, 4)
+    steps = torch.arange(-1, 3, device=position.device)
+    h, w = image.shape[2:]
+    y = (below[..., 0, None].long() + steps).clamp(0, h - 1)
+    x = (below[..., 1, None].long() + steps).clamp(0, w - 1)
+    flat = (y[..., :, None] * w + x[..., None, :]).flatten(1)  # (b, q * 16)
+    found = image.flatten(2).gather(2, flat[:, None].expand(-1, image.shape[1], -1))
+    found = found.unflatten(2, (-1, 4, 4))
+    return torch.einsum("bcqij,bqi,bqj->bqc", found, taps[..., 0, :].to(image.dtype), taps[..., 1, :].to(image.dtype))
+
+
+class _CornerSums(torch.autograd.Function):
+    """`corner_sums` on a CPU, by kernels, with both gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weights: Tensor, *indices: np.ndarray) -> Tensor:
+        ctx.save_for_backward(maps, weights)
+        ctx.indices = indices
+        rows, columns = indices[:2]
+        out = torch.empty(len(maps), len(rows), len(columns), maps.shape[-1])
+        corners.corner_sums(maps.detach().numpy(), weights.detach().numpy(), *indices, out.numpy())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        maps, weights = ctx.saved_tensors
+        grad, needed = grads[0].contiguous().numpy(), ctx.needs_input_grad
+        by_maps, by_weights = torch.zeros_like(maps), torch.zeros_like(weights)
+        if needed[0]:
+            corners.maps_gradient(grad, weights.detach().numpy(), *ctx.indices, by_maps.numpy())
+        if needed[1]:
+            corners.weights_gradient(grad, maps.detach().numpy(), *ctx.indices, by_weights.numpy())
+        return by_maps if needed[0] else None, by_weights if needed[1] else None, *[None] * len(ctx.indices)
+
+
+def corner_sums(
+    maps: Float[Tensor, "b h w k"], weights: Float[Tensor, "p q 2 2 k"], *indices: np.ndarray
+) -> Float[Tensor, "b y x k"]:
+    """The sums that `ungrid.kernels.corners` defines, with its indices: the plain twin of its kernels."""
+    rows, columns, row_phase, column_phase = (torch.from_numpy(part).to(maps.device) for part in indices)
+    table = weights[row_phase][:, column_phase]
+    total = maps.new_zeros(())
+    for i in range(2):
+        lines = maps[:, rows[:, i]]
+        for j in range(2):
+            total = total + table[:, :, i, j] * lines[:, :, columns[:, j]]
+    return total
+
+
+class SplineKernels(nn.Module):
+    """The decoder of this file.
+
+    Args:
+        features: K, of the features that it weighs.
+        hidden: width of the perceptron.
+        splines: along each axis of a kernel.
+        seed: of the initialisation.
+    """
+
+    SCALES = (1.0, 4.0)  # of the training; beyond them the kernels are those of the nearer end
+
+    def __init__(self, features: int = 48, *, hidden: int = 48, splines: int = 9, seed: int = 0) -> None:
+        super().__init__()
+        self.features, self.hidden, self.splines, self.seed = features, hidden, splines, seed
+        generator = torch_generator(seed)
+        centres = (torch.arange(2, splines + 2) * 2 / (splines + 3) - 1).double()
+        hat = 1 - centres.abs()
+        noise = torch.randn(features, splines, splines, generator=generator, dtype=torch.float64)
+        shape = (hat[:, None] * hat) * (1 + 0.5 * noise)
+        self.kernels = nn.Parameter(shape.to(torch.get_default_dtype()))
+        self.of_scale = uniform_linear(2, 16, 1.0, 1.0, generator)
+        self.changes = nn.Parameter(torch.zeros(16, features, splines, splines))
+        self.linear = uniform_linear(features, COLOURS, 0.3 / features**0.5, 0.0, generator)
+        self.first = uniform_linear(features, hidden, (6 / features) ** 0.5, 0.1, generator)
+        self.last = uniform_linear(hidden, COLOURS, 0.0, 0.0, generator)
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("features", "hidden", "splines", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def coefficients(self, scale: Float[Tensor, "2"]) -> Float[Tensor, "k m n"]:
+        """The kernels' coefficients for a scale."""
+        weight = self.kernels
+        octave = scale.to(weight).clamp(*self.SCALES).log2() - 1
+        return weight + torch.einsum("u,ukmn->kmn", functional.silu(self.of_scale(octave)), self.changes)
+
+    def on_lattice(
+        self,
+        maps: Float[Tensor, "b k h w"],
+        image: Float[Tensor, "b 3 h w"],
+        rows: np.ndarray,
+        columns: np.ndarray,
+        scale: Float[Tensor, "2"],
+    ) -> Float[Tensor, "b 3 y x"]:
+        """The colours at a lattice of positions (float64 arrays)."""
+        coefficients = self.coefficients(scale)
+        indices, phases, splines = [], [], []
+        for positions, size in ((rows, maps.shape[2]), (columns, maps.shape[3])):
+            pixels, fractions = corners.lattice_indices(positions, size)
+            distinct, phase = corners.phases(fractions)
+            offset = torch.from_numpy(distinct).to(maps.device)
+            splines.append(cubic_splines(torch.stack([offset, offset - 1], dim=-1), self.splines).to(coefficients))
+            indices.append(pixels)
+            phases.append(phase)
+        halfway = torch.einsum("qjn,kmn->qjkm", splines[1], coefficients)
+        table = torch.einsum("pim,qjkm->pqijk", splines[0], halfway).contiguous()
+        last = maps.permute(0, 2, 3, 1).to(table).contiguous()
+        on_cpu = last.device.type == "cpu" and last.dtype == torch.float32
+        sums = (_CornerSums.apply if on_cpu else corner_sums)(last, table, *indices, *phases)
+        places = [torch.from_numpy(positions).to(maps.device) for positions in (rows, columns)]
+        return self.colours(sums).permute(0, 3, 1, 2) + bicubic_on_lattice(image, *places)
+
+    def at(
+        self,
+        maps: Float[Tensor, "b k h w"],
+        image: Float[Tensor, "b 3 h w"],
+        position: Float[Tensor, "b q 2"],
+        scale: Float[Tensor, "2"],
+    ) -> Float[Tensor, "b q 3"]:
+        """The colours at points, differentiable by the positions too."""
+        h, w = maps.shape[2:]
+        below = position.detach().floor()
+        offsets = torch.stack([position - below, position - below - 1], dim=-1)  # (b, q, axis, corner)
+        coefficients = self.coefficients(scale)
+        splines = cubic_splines(offsets, self.splines).to(coefficients.dtype)
+        kernels = torch.einsum("bqim,bqjn,kmn->bqijk", splines[:, :, 0], splines[:, :, 1], coefficients)
+        pixels = torch.stack([below, below + 1], dim=-1).long()
+        y, x = pixels[:, :, 0].clamp(0, h - 1), pixels[:, :, 1].clamp(0, w - 1)
+        flat = (y[..., :, None] * w + x[..., None, :]).flatten(1)
+        found = maps.flatten(2).gather(2, flat[:, None].expand(-1, maps.shape[1], -1)).unflatten(2, (-1, 2, 2))
+        sums = torch.einsum("bqijk,bkqij->bqk", kernels, found)
+        return self.colours(sums) + bicubic_at(image, position)
+
+    def colours(self, sums: Float[Tensor, "*n k"]) -> Float[Tensor, "*n 3"]:
+        """What the weighted features add to the bicubic interpolation."""
+        return self.linear(sums) + self.last(functional.relu(self.first(sums)))

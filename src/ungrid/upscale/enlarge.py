@@ -1,0 +1,144 @@
+"""Pictures of any size, tile by tile, with exactly the values that the whole picture would have.
+
+Convention: pictures (h, w, 3), float32 in [0, 1], uint8 or uint16. Output pixel o of an axis lies at ``(o + 1/2) / scale - 1/2``
+in pixels of the input, so that both pictures cover the same area.
+"""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ungrid.networks import ContinuousNetwork
+from ungrid.upscale.bicubic import resized
+
+TILE = 256  # input pixels of a tile's side
+OUTPUT = 1 << 20  # output pixels of a tile, about
+MARGIN = 2  # pixels around a place that the decoder and the bicubic interpolation read
+ORIENTATIONS = list(product((False, True), repeat=3))  # upside down, mirrored, transposed
+
+Report = Callable[[float], None]
+Part = tuple[slice, np.ndarray]
+
+
+def positions(size: int, target: int) -> np.ndarray:
+    """Where the `target` output pixels of an axis lie, in the input's `size` pixels."""
+    return (np.arange(target) + 0.5) * (size / target) - 0.5
+
+
+def parts(size: int, target: int) -> list[Part]:
+    """The output pixels of an axis in parts, with their positions."""
+    where = positions(size, target)
+    side = min(TILE, max(16, round(OUTPUT**0.5 * size / target)))
+    count = max(1, round(size / side))
+    bounds = [0, *np.searchsorted(where, np.linspace(0, size, count + 1)[1:-1] - 0.5).tolist(), target]
+    return [(slice(a, b), where[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b > a]
+
+
+def span(where: np.ndarray, size: int, margin: int) -> tuple[int, int]:
+    """The input pixels that places read with a margin, inside the picture."""
+    return max(0, int(np.floor(where[0])) - margin), min(size, int(np.floor(where[-1])) + 2 + margin)
+
+
+def enlarge(
+    network: ContinuousNetwork,
+    picture: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    bfloat16: bool = False,
+    average: bool = False,
+    dtype: type[np.generic] = np.float32,
+    report: Report | None = None,
+) -> np.ndarray:
+    """The picture with `shape` pixels.
+
+    Along axes that shrink it is first resized by antialiased bicubic interpolation: there is nothing to be made up.
+
+    Args:
+        network: that enlarges.
+        picture: (h, w, 3).
+        shape: rows and columns of the result.
+        bfloat16: run the network's products in 16 bits: faster, with about three digits.
+        average: over the eight orientations of the picture.
+        dtype: float32 in [0, 1], uint8 or uint16.
+        report: called with the share that is done.
+
+    Returns:
+        (*shape, 3).
+    """
+    smaller = min(shape[0], picture.shape[0]), min(shape[1], picture.shape[1])
+    if smaller != picture.shape[:2]:
+        picture = np.clip(resized(fractions(picture), smaller), 0, 1)
+    if smaller == shape:
+        return numbers(fractions(picture), dtype)
+    out = np.empty((*shape, 3), dtype=dtype)
+    tiles = [(strip, block) for strip in parts(smaller[0], shape[0]) for block in parts(smaller[1], shape[1])]
+    scale = torch.tensor([shape[0] / smaller[0], shape[1] / smaller[1]], device=device_of(network))
+    for number, ((lines, rows), (cells, columns)) in enumerate(tiles):
+        found = [
+            _tile(network, picture, rows, columns, scale, orientation, bfloat16)
+            for orientation in (ORIENTATIONS if average else ORIENTATIONS[:1])
+        ]
+        out[lines, cells] = numbers(np.mean(found, axis=0).clip(0, 1), dtype)
+        if report is not None:
+            report((number + 1) / len(tiles))
+    return out
+
+
+def device_of(network: ContinuousNetwork) -> torch.device:
+    """Where its weights are."""
+    return next(network.parameters()).device
+
+
+def fractions(picture: np.ndarray) -> np.ndarray:
+    """The picture as float32 in [0, 1]."""
+    if picture.dtype.kind != "u":
+        return picture
+    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+
+
+def numbers(values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """Values in [0, 1] as float32, or rounded to the full range of an unsigned integer type."""
+    if np.dtype(dtype).kind == "u":
+        return np.rint(values * np.float32(np.iinfo(dtype).max)).astype(dtype)  # type: ignore[type-var]
+    return values.astype(dtype)
+
+
+@torch.no_grad()
+def _tile(
+    network: ContinuousNetwork,
+    picture: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    scale: Tensor,
+    orientation: tuple[bool, bool, bool],
+    bfloat16: bool,
+) -> np.ndarray:
+    """The colours (y, x, 3) at a lattice of positions, by the part of the picture that they depend on.
+
+    The network sees the part turned upside down, mirrored and transposed, as the orientation says.
+    """
+    places, bounds, window = [rows, columns], [], []
+    for where, size in zip(places, picture.shape, strict=False):
+        begin, end = span(where, size, MARGIN)
+        window.append(slice(max(0, begin - network.halo), end + network.halo))
+        bounds.append((begin - window[-1].start, end - window[-1].start))
+    seen = fractions(picture[tuple(window)])
+    places = [where - part.start for where, part in zip(places, window, strict=True)]
+    for axis in np.flatnonzero(orientation[:2]):
+        size = seen.shape[axis]
+        seen, places[axis] = np.flip(seen, axis), size - 1 - places[axis][::-1]
+        bounds[axis] = (size - bounds[axis][1], size - bounds[axis][0])
+    if orientation[2]:
+        seen, places, bounds, scale = seen.swapaxes(0, 1), places[::-1], bounds[::-1], scale.flip(0)
+    image = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None].to(scale.device)
+    inner = (..., *(slice(*ends) for ends in bounds))
+    with torch.autocast(scale.device.type, torch.bfloat16, enabled=bfloat16):
+        latents = network.latents(image)[inner]
+        local = [where - ends[0] for where, ends in zip(places, bounds, strict=True)]
+        found = network.on_lattice(latents, image[inner], *local, scale)
+    colours = found[0].float().permute(1, 2, 0).cpu().numpy()
+    colours = colours.swapaxes(0, 1) if orientation[2] else colours
+    return np.flip(colours, tuple(np.flatnonzero(orientation[:2])))
