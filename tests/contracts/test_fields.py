@@ -19,6 +19,7 @@ from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
 from ungrid.fields import (
     Field,
     FunctionField,
+    LatentField,
     NeuralField,
     PatchField,
     RadianceField,
@@ -99,8 +100,8 @@ def dtype_of(field: Field) -> torch.dtype:
 
 
 def test_every_class_has_a_sample(concrete_classes: Callable[[ModuleType, type], set[type]]) -> None:
-    plain = {cls for cls in concrete_classes(fields, Field) if not issubclass(cls, RadianceField)}
-    assert plain == {type(make(0)) for make in SAMPLES.values()}  # `test_radiance_fields.py` has the others
+    plain = {cls for cls in concrete_classes(fields, Field) if not issubclass(cls, (RadianceField, LatentField))}
+    assert plain == {type(make(0)) for make in SAMPLES.values()}  # the others: `test_radiance_fields.py`, `test_continuous_networks.py`
 
 
 def test_shape_and_dtype(make: Make, batch: tuple[int, ...]) -> None:

@@ -15,7 +15,22 @@ from ungrid.domains import Box
 from ungrid.encodings import Positional
 from ungrid.fields import NeuralField
 from ungrid.io import field_file
-from ungrid.networks import MLP, GridDecoder, HalfLattice, Linear, Siren
+from ungrid.networks import (
+    EDSR,
+    LIIF,
+    MLP,
+    RDN,
+    GridDecoder,
+    HalfLattice,
+    LightEncoder,
+    LightNetwork,
+    Linear,
+    MetaSR,
+    Siren,
+    SplineKernels,
+)
+from ungrid.networks.encoders import ResidualBlock
+from ungrid.networks.liif import Perceptron
 from ungrid.operators import Jet
 
 SAMPLES: dict[str, Callable[[int], nn.Module]] = {
@@ -29,7 +44,8 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     "GridDecoder, one layer": lambda seed: GridDecoder(4, 3, width=6, depth=1, seed=seed),
 }
 
-OF_PICTURES = {HalfLattice}  # from pictures to pictures: tests/networks/test_half_lattice.py
+# From pictures: test_continuous_networks.py, tests/networks/test_half_lattice.py, and parts of those.
+OF_PICTURES = {HalfLattice, EDSR, RDN, LightEncoder, SplineKernels, LIIF, MetaSR, LightNetwork, ResidualBlock, Perceptron}
 
 
 def features(*batch: int) -> Tensor:

@@ -40,7 +40,7 @@ def both(network: ContinuousNetwork, form: Callable[..., torch.Tensor], shape: t
         latents = network.latents(image)
         lattice = network.on_lattice(latents, image, rows, columns, scale)[0].permute(1, 2, 0).reshape(-1, 3)
         points = torch.from_numpy(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)).reshape(1, -1, 2)
-        found = network.at(latents, image, points, scale)[0]
+        found = network.at(latents, image, points, scale[None])[0]
         wanted = form(network, image, literal.queries(*shape), torch.tensor([2 / shape[0], 2 / shape[1]]))
     return lattice, found, wanted
 

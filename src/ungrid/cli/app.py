@@ -18,6 +18,8 @@ from ungrid.cli.nerf import nerf
 from ungrid.cli.render import render
 from ungrid.cli.run import Common, Run
 from ungrid.cli.solve import solve
+from ungrid.cli.train import train
+from ungrid.cli.upscale import upscale
 
 app = typer.Typer(
     name="ungrid",
@@ -75,5 +77,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, solve, nerf, render, evaluate, info, doctor, demo):
+for function in (fit, solve, nerf, upscale, train, render, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

@@ -85,7 +85,7 @@ class LatentField(Field):
         return total / (counts[0] * counts[1])
 
     def _at(self, position: Tensor, cell: Tensor) -> Tensor:
-        return self.network.at(self.latents, self.image, position, 1 / cell.clamp(min=1 / FINEST))
+        return self.network.at(self.latents, self.image, position, 1 / cell.clamp(min=1 / FINEST)[None])
 
     @property
     def _pixel(self) -> Tensor:

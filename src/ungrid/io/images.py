@@ -161,7 +161,9 @@ def write_image(path: str | os.PathLike[str], samples: GridSamples) -> None:
         raise InputError(f"samples of shape {values.shape}", "a picture (H, W, c)")
     with replacing(path) as temporary:
         if suffix in (".tif", ".tiff"):
-            _write_tiff(temporary, samples, depth)
+            whole = depth in (8, 16) and samples.peak == 1.0 and not samples.missing and "bit_depth" in samples.metadata
+            pixels = quantised(values, np.uint8 if depth == 8 else np.uint16) if whole else values.astype(np.float32)
+            _write_tiff(temporary, pixels, samples.out_names[-1] == "alpha")
             return
         _check_displayable(samples, suffix)
         values = _transparent_where_missing(values)
@@ -169,6 +171,43 @@ def write_image(path: str | os.PathLike[str], samples: GridSamples) -> None:
             temporary.write_bytes(png16.encode(quantised(values, np.uint16)))
         else:
             temporary.write_bytes(_encoded(quantised(values, np.uint8), suffix))
+
+
+def write_pixels(
+    path: str | os.PathLike[str], pixels: np.ndarray, *, profile: bytes | None = None, exif: bytes | None = None
+) -> None:
+    """Write stored numbers as they are.
+
+    Args:
+        path: as in `write_image`.
+        pixels: (H, W, c) uint8 or uint16: grey, grey and alpha, RGB or RGBA; 16 bits in .png and .tif.
+        profile: an ICC colour profile to go with them.
+        exif: a block of EXIF tags.
+
+    Raises:
+        InputError: if the format cannot hold them.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    check_pixels(suffix, pixels.shape[2], pixels.dtype.itemsize * 8)
+    with replacing(path) as temporary:
+        if suffix in (".tif", ".tiff"):
+            _write_tiff(temporary, pixels, pixels.shape[2] in (2, 4), profile)
+        elif pixels.dtype == np.uint16:
+            temporary.write_bytes(png16.encode(pixels, profile=profile, exif=exif))
+        else:
+            temporary.write_bytes(_encoded(pixels, suffix, icc_profile=profile, exif=exif))
+
+
+def check_pixels(suffix: str, channels: int, depth: int) -> None:
+    """Whether a format can hold channels of 8 or 16 bits.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    if depth == 16 and suffix not in (".png", ".tif", ".tiff"):
+        raise InputError(f"16 bits in a {suffix} file", "a .png or a .tif")
+    if channels > 4 or (suffix in (".jpg", ".jpeg", ".bmp") and channels not in (1, 3)):
+        raise InputError(f"{channels} channels in a {suffix} file", "1 or 3 (with alpha: .png, .tif)")
 
 
 def quantised(values: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
@@ -181,8 +220,7 @@ def _check_displayable(samples: GridSamples, suffix: str) -> None:
     channels = len(samples.out_names)
     if samples.peak != 1.0:
         raise InputError(f"values with full scale {samples.peak:.4g}", "values in [0, 1]", "write a .tif instead")
-    if channels > 4 or (suffix in (".jpg", ".jpeg", ".bmp") and channels not in (1, 3)):
-        raise InputError(f"{channels} channels in a {suffix} file", "1 or 3 (with alpha: .png, .tif)")
+    check_pixels(suffix, channels, 8)
     if samples.missing and (suffix not in (".png", ".webp") or channels not in (1, 3)):
         raise InputError(f"{samples.missing} missing samples (NaN)", "none", "write a .png without alpha, or a .tif")
 
@@ -194,31 +232,33 @@ def _transparent_where_missing(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.where(missing, 0, values), 1.0 - missing], axis=-1)
 
 
-def _encoded(array: np.ndarray, suffix: str) -> bytes:
+def _encoded(array: np.ndarray, suffix: str, **tags: bytes | None) -> bytes:
+    """The file of an array; `tags` are Pillow's ``icc_profile`` and ``exif``, of which a .bmp has none."""
+    tags = {name: tag for name, tag in tags.items() if tag}
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     target = io.BytesIO()
     if suffix in (".jpg", ".jpeg"):
-        image.save(target, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        image.save(target, "JPEG", quality=_JPEG_QUALITY, subsampling=0, **tags)
     elif suffix == ".webp":
-        image.save(target, "WEBP", lossless=True)
-    elif suffix in (".png", ".bmp"):
-        image.save(target, suffix[1:].upper())
+        image.save(target, "WEBP", lossless=True, **tags)
+    elif suffix == ".png":
+        image.save(target, "PNG", **tags)
+    elif suffix == ".bmp":
+        image.save(target, "BMP")
     else:
         raise InputError(f"a picture named {suffix!r}", ".png, .jpg, .tif, .bmp or .webp")
     return target.getvalue()
 
 
-def _write_tiff(path: Any, samples: GridSamples, depth: int) -> None:
-    values, channels = samples.values, len(samples.out_names)
-    whole = depth in (8, 16) and samples.peak == 1.0 and not samples.missing and "bit_depth" in samples.metadata
-    array = quantised(values, np.uint8 if depth == 8 else np.uint16) if whole else values.astype(np.float32)
-    alpha = samples.out_names[-1] == "alpha"
+def _write_tiff(path: Any, pixels: np.ndarray, alpha: bool, profile: bytes | None = None) -> None:
+    channels = pixels.shape[2]
     tifffile.imwrite(
         path,
-        array[..., 0] if channels == 1 else array,
+        pixels[..., 0] if channels == 1 else pixels,
         photometric="rgb" if channels in (3, 4) else "minisblack",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if alpha else None,
+        iccprofile=profile,
         compression="zlib",
         metadata=None,
     )

@@ -48,8 +48,11 @@ def decode(data: bytes) -> np.ndarray:
     return samples.reshape(height, width, -1).view(">u2").astype(np.uint16)
 
 
-def encode(samples: np.ndarray) -> bytes:
-    """The PNG file of `samples` (H, W, c) uint16, every line filtered with the one above it."""
+def encode(samples: np.ndarray, *, profile: bytes | None = None, exif: bytes | None = None) -> bytes:
+    """The PNG file of `samples` (H, W, c) uint16, every line filtered with the one above it.
+
+    An ICC profile and a block of EXIF tags (with or without its JPEG heading) go with it.
+    """
     height, width, channels = samples.shape
     lines = samples.astype(">u2").reshape(height, -1).view(np.uint8)
     filtered = np.full((height, lines.shape[1] + 1), 2, dtype=np.uint8)
@@ -58,7 +61,9 @@ def encode(samples: np.ndarray) -> bytes:
     color = {count: kind for kind, count in _CHANNELS.items()}[channels]
     header = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)
     body = zlib.compress(filtered.tobytes(), 6)
-    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+    tags = b"" if profile is None else _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+    tags += b"" if exif is None else _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    return SIGNATURE + _chunk(b"IHDR", header) + tags + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

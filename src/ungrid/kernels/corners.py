@@ -9,6 +9,9 @@ Conventions
 
     feature by feature, with weights (P, Q, 2, 2, K). The plain twin is `ungrid.networks.spline_kernels.corner_sums`.
 
+Where hardly any two rows or columns share a phase, `spline_corner_sums` makes the weights as it goes: they are cubic splines
+across, ``weights = sum_t taps[x, j, t] * halves[y, i, first[x, j] + t]``, with halves (Y, 2, N, K).
+
 Threads own whole rows of the result, whole maps of the maps' gradient and whole phases of the weights' gradient, so that
 equal inputs give equal bits with any number of threads.
 """
@@ -33,6 +36,30 @@ def corner_sums(maps, weights, rows, columns, row_phase, column_phase, out):
                     + weights[p, q, 1, 0, k] * maps[b, lower, left, k]
                     + weights[p, q, 1, 1, k] * maps[b, lower, right, k]
                 )
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def spline_corner_sums(maps, halves, first, taps, rows, columns, out):
+    """Writes out (B, Y, X, K); first (X, 2) integers, taps (X, 2, 4) float32."""
+    count, places_y, places_x, features = out.shape
+    for line in prange(count * places_y):
+        b, y = line // places_y, line % places_y
+        for x in range(places_x):
+            for k in range(features):
+                out[b, y, x, k] = np.float32(0)
+            for i in range(2):
+                row = rows[y, i]
+                for j in range(2):
+                    column, n = columns[x, j], first[x, j]
+                    t0, t1, t2, t3 = taps[x, j, 0], taps[x, j, 1], taps[x, j, 2], taps[x, j, 3]
+                    for k in range(features):
+                        weight = (
+                            t0 * halves[y, i, n, k]
+                            + t1 * halves[y, i, n + 1, k]
+                            + t2 * halves[y, i, n + 2, k]
+                            + t3 * halves[y, i, n + 3, k]
+                        )
+                        out[b, y, x, k] += weight * maps[b, row, column, k]
 
 
 @njit(cache=True, fastmath=True, parallel=True)

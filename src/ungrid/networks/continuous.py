@@ -46,9 +46,9 @@ class ContinuousNetwork(nn.Module, ABC):
         latents: Float[Tensor, "b k h w"],
         image: Float[Tensor, "b 3 h w"],
         position: Float[Tensor, "b q 2"],
-        scale: Float[Tensor, "2"],
+        scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
-        """The colours at points, differentiable by their positions."""
+        """The colours at points, differentiable by their positions; each picture may have its own scales."""
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
@@ -113,6 +113,6 @@ class LightNetwork(ContinuousNetwork):
         latents: Float[Tensor, "b k h w"],
         image: Float[Tensor, "b 3 h w"],
         position: Float[Tensor, "b q 2"],
-        scale: Float[Tensor, "2"],
+        scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
-        return self.decoder.at(latents, image, position, scale)
+        return self.decoder.at(latents, image, position, scales)

@@ -128,12 +128,12 @@ class LIIF(ContinuousNetwork):
         latents: Float[Tensor, "b k h w"],
         image: Float[Tensor, "b 3 h w"],
         position: Float[Tensor, "b q 2"],
-        scale: Float[Tensor, "2"],
+        scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
         h, w = latents.shape[2:]
         axes = [self._corners(position[..., k], size) for k, size in enumerate((h, w))]
         by_offset = self.imnet.linear[0].weight[:, self.seen : self.seen + 2].T
-        constant, total = self._constant(scale), latents.new_zeros(())
+        constant, total = self._constant(scales)[..., None, :], latents.new_zeros(())
         for (y, away_y, weight_y), (x, away_x, weight_x) in product(*axes):
             found = latents.flatten(2).gather(2, (y * w + x)[:, None].expand(-1, latents.shape[1], -1))
             away = torch.stack([away_y, away_x], dim=-1).to(latents.dtype)
@@ -142,11 +142,11 @@ class LIIF(ContinuousNetwork):
         return self._colours(total)
 
     def _constant(self, scale: Tensor) -> Tensor:
-        """What the cell and the bias add to the first layer's sums (hidden,)."""
+        """What the cell and the bias add to the first layer's sums, (*b, hidden) for scales (*b, 2)."""
         first = self.imnet.linear[0]
         if not self.cell_decode:
             return first.bias
-        return first.bias + first.weight[:, -2:] @ (2 / scale.to(first.weight))
+        return first.bias + (2 / scale.to(first.weight)) @ first.weight[:, -2:].T
 
     def _axis(self, positions: np.ndarray, size: int, axis: int, maps: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each corner along an axis: the pixels, what the offsets add to the first layer (n, hidden), the weights."""
@@ -238,11 +238,11 @@ class MetaSR(ContinuousNetwork):
         latents: Float[Tensor, "b k h w"],
         image: Float[Tensor, "b 3 h w"],
         position: Float[Tensor, "b q 2"],
-        scale: Float[Tensor, "2"],
+        scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
         h, w = latents.shape[2:]
-        (y, away_y), (x, away_x) = (self._cell(position[..., k], size, scale[k]) for k, size in enumerate((h, w)))
-        inputs = torch.stack([away_y, away_x, (1 / scale[0]).expand_as(away_y)], dim=-1).to(latents.dtype)
+        (y, away_y), (x, away_x) = (self._cell(position[..., k], size, scales[:, [k]]) for k, size in enumerate((h, w)))
+        inputs = torch.stack([away_y, away_x, (1 / scales[:, [0]]).expand_as(away_y)], dim=-1).to(latents.dtype)
         padded = functional.pad(latents, (1, 1, 1, 1)).flatten(2)
         around = torch.stack([(y + i) * (w + 2) + x + j for i, j in product(range(3), repeat=2)], dim=-1)
         found = padded.gather(2, around.flatten(1)[:, None].expand(-1, latents.shape[1], -1)).unflatten(2, (-1, 9))

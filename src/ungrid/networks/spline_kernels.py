@@ -28,6 +28,7 @@ from ungrid.kernels import corners
 from ungrid.networks.layers import uniform_linear
 
 COLOURS = 3
+FEW_PHASES = 4096  # pairs of phases, up to which a table of the kernels is smaller than what it saves
 
 
 def cubic_splines(r: Float[Tensor, "*n"], count: int) -> Float[Tensor, "*n count"]:
@@ -36,6 +37,12 @@ def cubic_splines(r: Float[Tensor, "*n"], count: int) -> Float[Tensor, "*n count
     u = ((r[..., None] + 1) / step - torch.arange(2, count + 2, dtype=r.dtype, device=r.device)).abs()
     inner, outer = 2 / 3 - u.square() * (1 - u / 2), (2 - u).clamp(min=0).pow(3) / 6
     return torch.where(u < 1, inner, outer)
+
+
+def cubic_taps(fraction: Float[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
+    """The four uniform cubic B-splines that live on a knot interval, at `fraction` of it, in their order."""
+    t, s = fraction, 1 - fraction
+    return torch.stack([s**3, 4 - 3 * t * t * (2 - t), 4 - 3 * s * s * (2 - s), t**3], dim=-1) / 6
 
 
 def keys_weights(fraction: Float[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
@@ -134,7 +141,7 @@ class SplineKernels(nn.Module):
         self.kernels = nn.Parameter(shape.to(torch.get_default_dtype()))
         self.of_scale = uniform_linear(2, 16, 1.0, 1.0, generator)
         self.changes = nn.Parameter(torch.zeros(16, features, splines, splines))
-        self.linear = uniform_linear(features, COLOURS, 0.3 / features**0.5, 0.0, generator)
+        self.linear = uniform_linear(features, COLOURS, 0.0, 0.0, generator)
         self.first = uniform_linear(features, hidden, (6 / features) ** 0.5, 0.1, generator)
         self.last = uniform_linear(hidden, COLOURS, 0.0, 0.0, generator)
 
@@ -143,11 +150,11 @@ class SplineKernels(nn.Module):
         names = ("features", "hidden", "splines", "seed")
         return {name: getattr(self, name) for name in names}
 
-    def coefficients(self, scale: Float[Tensor, "2"]) -> Float[Tensor, "k m n"]:
+    def coefficients(self, scale: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b k m n"]:
         """The kernels' coefficients for a scale."""
         weight = self.kernels
         octave = scale.to(weight).clamp(*self.SCALES).log2() - 1
-        return weight + torch.einsum("u,ukmn->kmn", functional.silu(self.of_scale(octave)), self.changes)
+        return weight + torch.einsum("...u,ukmn->...kmn", functional.silu(self.of_scale(octave)), self.changes)
 
     def on_lattice(
         self,
@@ -158,37 +165,62 @@ class SplineKernels(nn.Module):
         scale: Float[Tensor, "2"],
     ) -> Float[Tensor, "b 3 y x"]:
         """The colours at a lattice of positions (float64 arrays)."""
-        coefficients = self.coefficients(scale)
-        indices, phases, splines = [], [], []
-        for positions, size in ((rows, maps.shape[2]), (columns, maps.shape[3])):
-            pixels, fractions = corners.lattice_indices(positions, size)
-            distinct, phase = corners.phases(fractions)
-            offset = torch.from_numpy(distinct).to(maps.device)
-            splines.append(cubic_splines(torch.stack([offset, offset - 1], dim=-1), self.splines).to(coefficients))
-            indices.append(pixels)
-            phases.append(phase)
-        halfway = torch.einsum("qjn,kmn->qjkm", splines[1], coefficients)
-        table = torch.einsum("pim,qjkm->pqijk", splines[0], halfway).contiguous()
-        last = maps.permute(0, 2, 3, 1).to(table).contiguous()
-        on_cpu = last.device.type == "cpu" and last.dtype == torch.float32
-        sums = (_CornerSums.apply if on_cpu else corner_sums)(last, table, *indices, *phases)
+        with torch.autocast(maps.device.type, enabled=False):  # kernels and sums keep their precision
+            sums = self._sums(maps, rows, columns, scale)
         places = [torch.from_numpy(positions).to(maps.device) for positions in (rows, columns)]
         return self.colours(sums).permute(0, 3, 1, 2) + bicubic_on_lattice(image, *places)
+
+    def _sums(self, maps: Tensor, rows: np.ndarray, columns: np.ndarray, scale: Tensor) -> Tensor:
+        """The weighted features (b, y, x, k) at a lattice of positions."""
+        coefficients = self.coefficients(scale)
+        last = maps.permute(0, 2, 3, 1).to(coefficients).contiguous()
+        (down, lines), (across, cells) = (
+            corners.lattice_indices(positions, size) for positions, size in ((rows, maps.shape[2]), (columns, maps.shape[3]))
+        )
+        on_cpu = last.device.type == "cpu" and last.dtype == torch.float32
+        (heights, row_phase), (widths, column_phase) = corners.phases(lines), corners.phases(cells)
+        few = len(heights) * len(widths) <= FEW_PHASES
+        if few or not on_cpu or torch.is_grad_enabled():
+            upper, left = (self._splines(f, coefficients) for f in (heights, widths))
+            halves = torch.einsum("qjn,kmn->qjkm", left, coefficients)
+            table = torch.einsum("pim,qjkm->pqijk", upper, halves).contiguous()
+            sum_up = _CornerSums.apply if on_cpu else corner_sums
+            return sum_up(last, table, down, across, row_phase, column_phase)
+        return self._sums_without_table(last, coefficients, (down, lines), (across, cells))
+
+    def _splines(self, fractions: np.ndarray, like: Tensor) -> Tensor:
+        """The splines (n, 2, splines) at places behind the first and before the second of two pixels."""
+        behind = torch.from_numpy(fractions).to(like.device)
+        return cubic_splines(torch.stack([behind, behind - 1], dim=-1), self.splines).to(like)
+
+    def _sums_without_table(
+        self, maps: Tensor, coefficients: Tensor, down: tuple[np.ndarray, ...], across: tuple[np.ndarray, ...]
+    ) -> Tensor:
+        """The weighted features (b, y, x, k), where phases are too many for a table."""
+        (rows, behind), (columns, right) = down, across
+        halves = torch.einsum("yim,kmn->yink", self._splines(behind, coefficients), coefficients)
+        halves = functional.pad(halves, (0, 0, 3, 4)).contiguous()  # splines outside of (-1, 1) count as none
+        place = (np.stack([right, right - 1], axis=-1) + 1) * (self.splines + 3) / 2
+        first = np.floor(place).astype(np.int64)
+        taps = cubic_taps(torch.from_numpy(place - first)).float().numpy()
+        out = torch.empty(len(maps), len(rows), len(columns), maps.shape[-1])
+        corners.spline_corner_sums(maps.numpy(), halves.numpy(), first, taps, rows, columns, out.numpy())
+        return out
 
     def at(
         self,
         maps: Float[Tensor, "b k h w"],
         image: Float[Tensor, "b 3 h w"],
         position: Float[Tensor, "b q 2"],
-        scale: Float[Tensor, "2"],
+        scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
         """The colours at points, differentiable by the positions too."""
         h, w = maps.shape[2:]
         below = position.detach().floor()
         offsets = torch.stack([position - below, position - below - 1], dim=-1)  # (b, q, axis, corner)
-        coefficients = self.coefficients(scale)
+        coefficients = self.coefficients(scales).expand(len(position), -1, -1, -1)
         splines = cubic_splines(offsets, self.splines).to(coefficients.dtype)
-        kernels = torch.einsum("bqim,bqjn,kmn->bqijk", splines[:, :, 0], splines[:, :, 1], coefficients)
+        kernels = torch.einsum("bqim,bqjn,bkmn->bqijk", splines[:, :, 0], splines[:, :, 1], coefficients)
         pixels = torch.stack([below, below + 1], dim=-1).long()
         y, x = pixels[:, :, 0].clamp(0, h - 1), pixels[:, :, 1].clamp(0, w - 1)
         flat = (y[..., :, None] * w + x[..., None, :]).flatten(1)

@@ -43,6 +43,23 @@ class Batch:
     scale: float
 
 
+@dataclass(frozen=True)
+class Queries:
+    """Small pictures, and what their enlargements are at single places.
+
+    Attributes:
+        low: (b, 3, side, side).
+        position: (b, q, 2) float64.
+        high: (b, q, 3), the truth there.
+        scales: (b, 2), of each.
+    """
+
+    low: Tensor
+    position: Tensor
+    high: Tensor
+    scales: Tensor
+
+
 def picture_files(folders: Iterable[Path]) -> list[Path]:
     """All pictures in the folders and theirs, in the order of their names.
 
@@ -80,28 +97,63 @@ class Crops:
         size: how many crops a batch has.
         side: pixels of a small picture's side.
         window: the lattice has at most this many rows and columns of neighbouring pixels of the crop.
+        queries: how many places, drawn from all pixels of a crop, in place of a lattice; then every crop has a scale of
+            its own, as in the paper.
+        part: (rank, ranks): the crops of a batch that belong to this process.
         seed: of all draws.
     """
 
     def __init__(
-        self, pictures: list[np.ndarray], *, size: int = 16, side: int = SIDE, window: int = 96, seed: int = 0
+        self,
+        pictures: list[np.ndarray],
+        *,
+        size: int = 16,
+        side: int = SIDE,
+        window: int = 96,
+        queries: int | None = None,
+        part: tuple[int, int] = (0, 1),
+        seed: int = 0,
     ) -> None:
-        self.pictures, self.size, self.side, self.window, self.seed = pictures, size, side, window, seed
+        if size % part[1]:
+            raise InputError(f"batches of {size} crops for {part[1]} processes", "a multiple")
+        self.pictures, self.size, self.side, self.window = pictures, size, side, window
+        self.queries, self.part, self.seed = queries, part, seed
         self.sides = np.array([min(picture.shape[:2]) for picture in pictures])
         self.chances = np.array([picture.size**0.5 for picture in pictures])
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch | Queries:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
+        own = range(self.part[0], self.size, self.part[1])
+        seeds = rng.integers(1 << 62, size=self.size)
+        draws = [np.random.default_rng(int(seeds[k])) for k in own]
+        if self.queries is not None:
+            return self._queries(draws, self.queries)
         side = round(self.side * rng.uniform(*SCALES))
-        crops = [self._crop(side, rng) for _ in range(self.size)]
-        small = [np.asarray(Image.fromarray(crop).resize([self.side] * 2, Image.Resampling.BICUBIC)) for crop in crops]
         length = min(self.window, side)
         top, left = rng.integers(0, side - length + 1, 2)
+        crops = [self._crop(side, draw) for draw in draws]
         scale = side / self.side
         rows, columns = ((first + np.arange(length) + 0.5) / scale - 0.5 for first in (top, left))
         high = [crop[top : top + length, left : left + length] for crop in crops]
-        return Batch(_stacked(small), _stacked(high), rows, columns, scale)
+        return Batch(_stacked([self._small(crop) for crop in crops]), _stacked(high), rows, columns, scale)
+
+    def _queries(self, draws: list[np.random.Generator], count: int) -> Queries:
+        low, position, high, scales = [], [], [], []
+        for draw in draws:
+            side = round(self.side * draw.uniform(*SCALES))
+            crop = self._crop(side, draw)
+            place = draw.choice(side * side, count, replace=side * side < count)
+            pixel = np.stack(np.divmod(place, side), axis=-1)
+            low.append(self._small(crop))
+            position.append((pixel + 0.5) * (self.side / side) - 0.5)
+            high.append(crop.reshape(-1, 3)[place])
+            scales.append((side / self.side,) * 2)
+        values = torch.from_numpy(np.stack(high)).float() / 255
+        return Queries(_stacked(low), torch.from_numpy(np.stack(position)), values, torch.tensor(scales))
+
+    def _small(self, crop: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(crop).resize([self.side] * 2, Image.Resampling.BICUBIC))
 
     def _crop(self, side: int, rng: np.random.Generator) -> np.ndarray:
         chances, found, strengths = self.chances * (self.sides >= side), [], []

@@ -1,24 +1,35 @@
 """Training of the networks that enlarge pictures: Adam on absolute differences, on what `Crops` draws.
 
 Sources: Chen, Liu and Wang 2021 (the loss and the data); Loshchilov and Hutter 2017, *SGDR* (cosine schedule); Polyak and
-Juditsky 1992 (the average of the weights that is kept, here with exponential memory). Convolutions and the perceptron run
-in bfloat16 where the processor multiplies it fast, parameters, sums and the loss in float32.
+Juditsky 1992 (the average of the weights that is kept, here with exponential memory); Hinton, Vinyals and Dean 2015 (a
+teacher's answers as further truth). Products run in bfloat16 where the processor multiplies it fast, parameters, sums and
+the loss in float32.
+
+Under ``torchrun`` every process takes its part of each batch and gradients are averaged (torch's DistributedDataParallel),
+so that the number of processes does not change what is learned.
 """
 
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+import torch.distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from ungrid._base.interrupts import Interrupts
+from ungrid.networks import ContinuousNetwork
 from ungrid.networks.fused import BFLOAT16
-from ungrid.solvers.checkpoint import read_checkpoint, write_checkpoint
-from ungrid.upscale.pictures import Batch, Crops
+from ungrid.solvers import Outcome
+from ungrid.solvers.checkpoint import check_same_run, read_checkpoint, remove_checkpoint, write_checkpoint
+from ungrid.upscale.pictures import Batch, Crops, Queries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +58,35 @@ class Schedule:
         return self.lr * (self.final + (1 - self.final) * cosine) * min(1.0, (step + 1) / self.warmup)
 
 
-def loss_of(network: nn.Module, batch: Batch) -> torch.Tensor:
-    """The mean absolute difference."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
-        found = network(batch.low, batch.rows, batch.columns, torch.tensor([batch.scale] * 2))
-    return (found.float() - batch.high).abs().mean()
+@contextmanager
+def processes() -> Iterator[tuple[int, int]]:
+    """This process's number and how many there are: those of ``torchrun`` where it has started us, else (0, 1)."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield (0, 1)
+        return
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield torch.distributed.get_rank(), torch.distributed.get_world_size()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+class _Answers(nn.Module):
+    """What a network says about a batch, as a module, for `DistributedDataParallel`."""
+
+    def __init__(self, network: ContinuousNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch | Queries, device: torch.device) -> Tensor:
+        low = batch.low.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=BFLOAT16 or device.type == "cuda"):
+            if isinstance(batch, Batch):
+                found = self.network(low, batch.rows, batch.columns, torch.tensor([batch.scale] * 2, device=device))
+            else:
+                latents = self.network.latents(low)
+                found = self.network.at(latents, low, batch.position.to(device), batch.scales.to(device))
+        return found.float()
 
 
 class Training:
@@ -61,61 +96,128 @@ class Training:
         network: changed in place.
         crops: what it learns from.
         schedule: how.
-        folder: of the checkpoint.
+        folder: of the checkpoint; None keeps none.
+        teacher: a network whose answers count like the truth, with a weight.
+        weight: of the teacher's answers, in [0, 1].
+
+    Attributes:
+        average: the weights' exponential average, which is what a run is for.
+        history: rows of step, seconds and loss.
     """
 
-    def __init__(self, network: nn.Module, crops: Crops, schedule: Schedule, folder: Path | None = None) -> None:
-        self.network, self.crops, self.schedule, self.folder = network, crops, schedule, folder
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=schedule.lr, betas=(0.9, 0.99))
+    def __init__(
+        self,
+        network: ContinuousNetwork,
+        crops: Crops,
+        schedule: Schedule,
+        folder: Path | None = None,
+        *,
+        teacher: ContinuousNetwork | None = None,
+        weight: float = 0.5,
+    ) -> None:
+        self.network = network.to(memory_format=torch.channels_last)
+        self.crops, self.schedule, self.folder = crops, schedule, folder
+        self.teacher, self.weight = None if teacher is None else _Answers(teacher.eval()), weight
+        self.device = next(network.parameters()).device
+        answers = _Answers(network)
+        alone = crops.part[1] == 1
+        self.answers = answers if alone else DistributedDataParallel(answers)
+        learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(learned, lr=schedule.lr, betas=(0.9, 0.99))
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
         self.done, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
+        self.run_of = {
+            "network": str([(name, tuple(value.shape)) for name, value in self.average.items()]),
+            "pictures": str([picture.shape for picture in crops.pictures]),
+            "batches": str((crops.size, crops.side, crops.window, crops.queries, crops.seed)),
+            "schedule": str(schedule),
+        }
 
     def resume(self) -> bool:
-        """Go to where the checkpoint is; whether there was one."""
+        """Go to where the checkpoint is; whether there was one.
+
+        Raises:
+            InputError: if it is damaged, or of another run.
+        """
         content = read_checkpoint(self.folder) if self.folder else None
         if content is None:
             return False
+        check_same_run(cast(Path, self.folder), content, self.run_of)
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.average, self.done, self.seconds = content["average"], content["done"], content["seconds"]
-        self.history = content["history"]
+        self.average = {name: value.to(self.device) for name, value in content["average"].items()}
+        self.done, self.seconds, self.history = content["done"], content["seconds"], content["history"]
         return True
 
     def save(self) -> None:
-        """Write the checkpoint."""
-        if self.folder is None:
+        """Write the checkpoint, by the first process."""
+        if self.folder is None or self.crops.part[0] > 0:
             return
         content: dict[str, Any] = {name: getattr(self, name) for name in ("average", "done", "seconds", "history")}
-        content |= {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        write_checkpoint(self.folder, self.done, content)
+        content |= {"steps": self.schedule.steps, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        write_checkpoint(self.folder, len(self.history), {**content, "fingerprint": self.run_of})
+
+    def averaged(self) -> ContinuousNetwork:
+        """The network with the average of its weights, which are copied into it."""
+        self.network.load_state_dict(self.average)
+        return self.network.eval()
 
     def run(
-        self, *, until: int | None = None, every: int = 500, report: Callable[["Training"], None] | None = None
-    ) -> None:
-        """Step until the end of the schedule, or `until`; save and report every so many steps."""
-        end = min(until or self.schedule.steps, self.schedule.steps)
-        with ThreadPoolExecutor(1) as ahead:
+        self,
+        *,
+        seconds: float | None = None,
+        every: int = 500,
+        report: Callable[[dict[str, float]], None] | None = None,
+    ) -> Outcome:
+        """Step until the end of the schedule; save and report every so many steps.
+
+        Args:
+            seconds: stop after these, with a checkpoint to go on from.
+            every: steps between checkpoints.
+            report: called with rows of step, seconds, loss, progress and eta.
+        """
+        if self.done == 0 and self.folder is not None and self.crops.part[0] == 0:
+            remove_checkpoint(self.folder)  # another run's would look newer
+        first, began, total, count = self.done, time.perf_counter(), 0.0, 0
+        steps, before = self.schedule.steps, self.seconds
+        with ThreadPoolExecutor(1) as ahead, Interrupts() as interrupts:
             coming = ahead.submit(self.crops.batch, self.done)
-            began, total = time.perf_counter(), 0.0
-            while self.done < end:
+            while self.done < steps:
                 batch, coming = coming.result(), ahead.submit(self.crops.batch, self.done + 1)
-                total += self.step(batch)
-                if self.done % every == 0 or self.done == end:
-                    now = time.perf_counter()
-                    self.seconds += now - began
-                    row = {"step": self.done, "seconds": self.seconds, "loss": total / (self.done % every or every)}
+                total, count = total + self.step(batch), count + 1
+                spent = time.perf_counter() - began
+                asked = self._any(interrupts.asked)
+                late = self._any(seconds is not None and spent >= seconds)
+                if self.done % every == 0 or self.done == steps or late or asked:
+                    self.seconds = before + spent
+                    row = {"step": float(self.done), "seconds": self.seconds, "loss": total / count}
                     self.history.append(row)
                     self.save()
+                    total, count = 0.0, 0
                     if report is not None:
-                        report(self)
-                    began, total = time.perf_counter(), 0.0
+                        left = (steps - self.done) * spent / (self.done - first)
+                        eta = left if seconds is None else min(left, seconds - spent)
+                        report({**row, "progress": self.done / steps, "eta": max(0.0, eta)})
+                if asked:
+                    return Outcome.interrupted
+                if late:
+                    return Outcome.budget
+        return Outcome.steps
 
-    def step(self, batch: Batch) -> float:
+    def _any(self, here: bool) -> bool:
+        """Whether it holds in any process, so that all stop at the same step."""
+        if self.crops.part[1] == 1:
+            return here
+        found = torch.tensor(float(here), device=self.device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        return bool(found > 0)
+
+    def step(self, batch: Batch | Queries) -> float:
         """One step; the loss before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.done)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(self.network, batch)
+        loss = self.loss(batch)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         self.optimizer.step()
@@ -125,3 +227,13 @@ class Training:
             for name, value in self.network.state_dict().items():
                 self.average[name].lerp_(value, 1 - kept)
         return float(loss.detach())
+
+    def loss(self, batch: Batch | Queries) -> Tensor:
+        """The mean absolute difference to the truth, or to the truth and the teacher."""
+        found = self.answers(batch, self.device)
+        loss = (found - batch.high.to(self.device)).abs().mean()
+        if self.teacher is None:
+            return loss
+        with torch.no_grad():
+            taught = self.teacher(batch, self.device)
+        return (1 - self.weight) * loss + self.weight * (found - taught).abs().mean()

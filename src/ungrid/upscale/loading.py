@@ -15,7 +15,7 @@ from ungrid.fields import LatentField
 from ungrid.io import load_model
 from ungrid.io.files import decoding, existing_file
 from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, MetaSR
-from ungrid.upscale.enlarge import enlarge
+from ungrid.upscale.tiles import enlarge
 
 SHIPPED = ("light",)
 PUBLISHED = (".pth", ".pt")  # the container in which LIIF's authors published their weights
@@ -34,7 +34,8 @@ class Upscaler:
     """
 
     def __init__(self, network: ContinuousNetwork, name: str, card: dict[str, Any]) -> None:
-        self.network, self.name, self.card = network.eval(), name, card
+        self.network = network.eval().to(memory_format=torch.channels_last)  # which convolutions on a CPU like
+        self.name, self.card = name, card
 
     def to(self, device: torch.device | str) -> "Upscaler":
         """The same on another device."""

@@ -1,0 +1,225 @@
+"""`ungrid upscale INPUT -s 3.7 -o OUT`: pictures at any scale."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from ungrid._base.errors import InputError
+from ungrid.cli.run import FAILED, Run, check_target, readable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ungrid.upscale import Photograph, Upscaler
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+LONGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels that the formats can count
+RATE = 0.8e6  # input pixels a second of the light model on two cores of 2023, for --plan
+
+
+def upscale(
+    run: Run,
+    source: Annotated[Path, Argument(metavar="INPUT", help="A picture, or a folder of pictures.")],
+    output: Annotated[Path, Option("--output", "-o", metavar="OUT", help="A picture, or a folder.")],
+    scale: Annotated[
+        str | None, Option("--scale", "-s", metavar="S|SxT", help="Times across and down: 3.7, or 2x1.5.")
+    ] = None,
+    size: Annotated[str | None, Option(metavar="WxH|W", help="Pixels of the result, or its width alone.")] = None,
+    model: Annotated[str, Option(help="light, or a file .model, or .pth as LIIF's authors publish them.")] = "light",
+    bfloat16: Annotated[bool, Option("--bfloat16", help="Products in 16 bits: faster where the processor can.")] = False,
+    average: Annotated[
+        bool, Option("--average", help="Mean over the eight orientations: eight times the work, about 0.1 dB.")
+    ] = False,
+    resume: Annotated[bool, Option("--resume", help="Of a folder: leave out pictures that are already there.")] = False,
+) -> None:
+    """Enlarge pictures; alpha, grey, 16 bits, colour profile and EXIF tags are kept."""
+    if (scale is None) == (size is None):
+        raise InputError(f"scale {scale} and size {size}", "one of --scale and --size")
+    wanted = factors_of(scale) if scale is not None else pixels_of(str(size))
+    pictures = [source] if not source.is_dir() else pictures_of(source)
+    if source.is_dir():
+        if output.exists() and not output.is_dir():
+            raise InputError(f"the output {str(output)!r} of a folder", "a folder")
+        if output.exists() and output.samefile(source):
+            raise InputError(f"{str(output)!r} as source and as output", "two folders")
+    else:
+        check_target(output, SUFFIXES, source=source)
+    targets = [output / picture.relative_to(source) for picture in pictures] if source.is_dir() else [output]
+    run.start()
+    with run.setting_up():
+        from ungrid.upscale import load
+
+        upscaler = load(model).to(run.device)
+    failures: dict[str, str] = {}
+    for picture, target in zip(pictures, targets, strict=True):
+        if resume and target.exists():
+            run.say(f"{target} is already there")
+            continue
+        try:
+            one(run, upscaler, picture, target, wanted, scale is not None, bfloat16=bfloat16, average=average)
+        except InputError as error:
+            if not source.is_dir():
+                raise
+            failures[str(picture)] = str(error)
+            run.say(f"left out: {error}")
+    if failures:
+        run.code = FAILED
+        run.details["failures"] = failures
+        run.answer(f"{len(failures)} of {len(pictures)} pictures were left out:")
+        for error in failures.values():
+            run.answer(f"  {error}")
+
+
+def one(
+    run: Run,
+    upscaler: "Upscaler",
+    picture: Path,
+    target: Path,
+    wanted: tuple[float, float] | tuple[int | None, int],
+    is_scale: bool,
+    *,
+    bfloat16: bool,
+    average: bool,
+) -> None:
+    """Enlarge one picture."""
+    from ungrid.upscale import read_photograph, stored_type, write_photograph
+
+    given = read_photograph(picture)
+    for note in given.notes:
+        run.say(note)
+    h, w = given.colours.shape[:2]
+    shape = shape_of((h, w), wanted, is_scale)
+    dtype = stored_type(given, target)
+    check_room(given, shape, target, dtype)
+    if run.common.plan:
+        memory = peak_bytes(given, shape, dtype) / 1e6
+        seconds = h * w / RATE * (8 if average else 1)
+        run.details["plan"] = {"shape": list(shape), "memory_mb": memory, "seconds": seconds}
+        run.answer_rows({**run.details["plan"], "model": upscaler.name, "output": str(target)})
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    began, said = time.perf_counter(), [time.perf_counter()]
+
+    def report(share: float) -> None:
+        now = time.perf_counter()
+        if now - said[0] > 2:
+            said[0] = now
+            run.say(f"{picture.name}: {100 * share:.0f} %, {(now - began) * (1 / share - 1):.0f} s left")
+
+    found = upscaler.enlarge(
+        given.colours, shape=shape, bfloat16=bfloat16, average=average, dtype=dtype, report=report
+    )  # fmt: skip
+    if given.alpha is not None:
+        run.say(f"{picture.name}: alpha enlarged by bicubic interpolation")
+    write_photograph(target, given, found)
+    show_on_page(run, picture, given.colours, found)
+    run.outputs.append(str(target))
+    run.details.setdefault("shapes", []).append(list(shape))
+    run.details["model"] = {"name": upscaler.name, "average": average, "bfloat16": bfloat16}
+    run.answer(f"{target}: {shape[1]} x {shape[0]} pixels in {readable(time.perf_counter() - began)} s")
+
+
+def factors_of(text: str) -> tuple[float, float]:
+    """The factors (down, across) that ``--scale`` names.
+
+    Raises:
+        InputError: if it names none, or one that is not positive.
+    """
+    try:
+        parts = [float(part) for part in text.lower().split("x")]
+    except ValueError:
+        parts = []
+    if len(parts) not in (1, 2) or not all(0 < part < float("inf") for part in parts):
+        raise InputError(f"the scale {text!r}", "a number above 0 such as 3.7, or two such as 2x1.5")
+    return parts[-1], parts[0]
+
+
+def pixels_of(text: str) -> tuple[int | None, int]:
+    """Rows (None: as the picture's sides ask) and columns that ``--size`` names.
+
+    Raises:
+        InputError: if it names none.
+    """
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+        raise InputError(f"the size {text!r}", "pixels such as 1920x1080, or a width such as 1920")
+    return (int(parts[1]) if len(parts) == 2 else None), int(parts[0])
+
+
+def shape_of(
+    size: tuple[int, int], wanted: tuple[float, float] | tuple[int | None, int], is_scale: bool
+) -> tuple[int, int]:
+    """Rows and columns of the result."""
+    if is_scale:
+        rows, columns = (max(1, round(n * float(factor or 1))) for n, factor in zip(size, wanted, strict=True))
+        return rows, columns
+    columns = int(wanted[1])
+    return int(wanted[0] or max(1, round(size[0] * columns / size[1]))), columns
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder and its folders.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    if not found:
+        raise InputError(f"no picture in {folder}", f"files that end in {' '.join(SUFFIXES)}")
+    return found
+
+
+def peak_bytes(given: "Photograph", shape: tuple[int, int], dtype: "type[np.generic]") -> float:
+    """What an enlargement needs, about: the library, the input, the result and its encoded form."""
+    import numpy as np
+
+    channels = 3 + (given.alpha is not None)
+    return 6e8 + 2 * given.colours.nbytes + 2.5 * shape[0] * shape[1] * channels * np.dtype(dtype).itemsize
+
+
+def check_room(given: "Photograph", shape: tuple[int, int], target: Path, dtype: "type[np.generic]") -> None:
+    """Refuse, before the work, a result that its format cannot count or that memory or disk cannot hold.
+
+    Raises:
+        InputError: it says what is missing.
+    """
+    import numpy as np
+
+    longest = LONGEST_SIDE.get(target.suffix.lower())
+    if longest is not None and max(shape) > longest:
+        raise InputError(f"{shape[1]} x {shape[0]} pixels in a {target.suffix} file", f"up to {longest} a side", "use .png")
+    what = f"a result of {shape[1]} x {shape[0]} pixels"
+    needed = peak_bytes(given, shape, dtype)
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        if needed > max(free, 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+            raise InputError(f"{what}, which needs {needed / 1e9:.3g} GB of memory", f"{free / 1e9:.3g} GB", "a smaller one")
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    stored = shape[0] * shape[1] * 3 * np.dtype(dtype).itemsize
+    if stored > shutil.disk_usage(place).free:
+        raise InputError(f"{what}, up to {stored / 1e9:.3g} GB on disk", f"that much room in {place}", "a smaller one")
+
+
+def show_on_page(run: Run, picture: Path, before: "np.ndarray", after: "np.ndarray") -> None:
+    """What ``--report`` shows of a picture: its middle, enlarged by bicubic interpolation and by the network."""
+    if run.common.report is None:
+        return
+    import numpy as np
+
+    from ungrid.upscale import fractions, resized
+
+    page = run.__dict__.get("_page") or run.page("Enlarged pictures")
+    shape = after.shape[0], after.shape[1]
+    side = tuple(min(n, 480) for n in shape)
+    top, left = ((n - s) // 2 for n, s in zip(shape, side, strict=True))
+    cut = (slice(top, top + side[0]), slice(left, left + side[1]))
+    rows, columns = (max(1, round(s * n / m)) for s, n, m in zip(side, before.shape, shape, strict=False))
+    first, second = ((n - m) // 2 for n, m in zip(before.shape, (rows, columns), strict=False))
+    part = np.asarray(before[first : first + rows, second : second + columns], dtype=np.float32)
+    plain = np.clip(resized(part, (side[0], side[1])), 0, 1)
+    panels: dict[str, Any] = {"bicubic": plain, "ungrid": fractions(after[cut])}
+    page.pictures(f"{picture.name}, the middle", panels)
