@@ -101,7 +101,9 @@ def dtype_of(field: Field) -> torch.dtype:
 
 def test_every_class_has_a_sample(concrete_classes: Callable[[ModuleType, type], set[type]]) -> None:
     plain = {cls for cls in concrete_classes(fields, Field) if not issubclass(cls, (RadianceField, LatentField))}
-    assert plain == {type(make(0)) for make in SAMPLES.values()}  # the others: `test_radiance_fields.py`, `test_continuous_networks.py`
+    assert plain == {
+        type(make(0)) for make in SAMPLES.values()
+    }  # the others: `test_radiance_fields.py`, `test_continuous_networks.py`
 
 
 def test_shape_and_dtype(make: Make, batch: tuple[int, ...]) -> None:

@@ -45,7 +45,18 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
 }
 
 # From pictures: test_continuous_networks.py, tests/networks/test_half_lattice.py, and parts of those.
-OF_PICTURES = {HalfLattice, EDSR, RDN, LightEncoder, SplineKernels, LIIF, MetaSR, LightNetwork, ResidualBlock, Perceptron}
+OF_PICTURES = {
+    HalfLattice,
+    EDSR,
+    RDN,
+    LightEncoder,
+    SplineKernels,
+    LIIF,
+    MetaSR,
+    LightNetwork,
+    ResidualBlock,
+    Perceptron,
+}
 
 
 def features(*batch: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +112,7 @@ def rdn_names() -> dict[str, tuple[int, ...]]:
 
 def perceptron_names(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     names: dict[str, tuple[int, ...]] = {}
-    for place, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for place, (inputs, outputs) in enumerate(pairwise(sizes)):
         names |= {f"layers.{2 * place}.weight": (outputs, inputs), f"layers.{2 * place}.bias": (outputs,)}
     return names
 

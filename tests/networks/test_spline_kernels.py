@@ -43,7 +43,9 @@ def test_bicubic_interpolation_is_exact_for_parabolas() -> None:
     y, x = torch.meshgrid(torch.arange(9).double(), torch.arange(8).double(), indexing="ij")
     image = (1 + 2 * y - x + 0.3 * y * y - 0.2 * x * x + 0.5 * x * y).expand(1, 1, -1, -1)
     rows, columns = torch.tensor([2.0, 3.3, 5.9]).double(), torch.tensor([1.5, 4.0]).double()
-    wanted = (1 + 2 * rows[:, None] - columns + 0.3 * rows[:, None] ** 2 - 0.2 * columns**2 + 0.5 * rows[:, None] * columns)
+    wanted = (
+        1 + 2 * rows[:, None] - columns + 0.3 * rows[:, None] ** 2 - 0.2 * columns**2 + 0.5 * rows[:, None] * columns
+    )
     torch.testing.assert_close(bicubic_on_lattice(image, rows, columns)[0, 0], wanted)
     points = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(1, -1, 2)
     torch.testing.assert_close(bicubic_at(image, points)[0, :, 0], wanted.reshape(-1))
@@ -61,7 +63,9 @@ def test_at_the_start_it_is_bicubic_interpolation() -> None:
 def test_points_and_lattices_agree(scale: tuple[float, float]) -> None:
     network, image = trained(), picture(2, 6, 7)
     rows, columns = ((np.arange(int(n * s)) + 0.5) / s - 0.5 for n, s in zip((6, 7), scale, strict=True))
-    points = torch.from_numpy(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)).reshape(1, -1, 2).expand(2, -1, -1)
+    points = (
+        torch.from_numpy(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)).reshape(1, -1, 2).expand(2, -1, -1)
+    )
     latents = network.latents(image)
     lattice = network.on_lattice(latents, image, rows, columns, torch.tensor(scale).double())
     found = network.at(latents, image, points, torch.tensor([scale]).double())

@@ -58,8 +58,10 @@ def train(
 
         files = picture_files(data)
         held = files[HELD_OUT // 2 :: HELD_OUT]
-        pictures = read_pictures([file for file in files if file not in set(held)])
-        built: ContinuousNetwork = load(init).network if init else built_network(network, without or [], run.common.seed)
+        pictures = read_pictures([file for file in files if file not in set(held)], side)
+        built: ContinuousNetwork = (
+            load(init).network if init else built_network(network, without or [], run.common.seed)
+        )
         built.train().to(run.device)
         taught = None if teacher is None else load(teacher).to(run.device).network
     checkpoint = output.with_suffix(".checkpoint")
@@ -84,7 +86,7 @@ def train(
         if part[0] > 0:
             return
     averaged = training.averaged().cpu()
-    found = measured(averaged, held)
+    found = measured(averaged, held, side)
     card = {
         "network": network, "without": without or [], "pictures": len(pictures), "held_out": len(held),
         "steps": training.done, "of_steps": steps, "batch": batch, "side": side, "queries": drawn, "lr": rate,
@@ -132,13 +134,13 @@ def seconds_of_step(network: "ContinuousNetwork", crops: "Crops") -> float:
     return (time.perf_counter() - began) / TRIALS
 
 
-def measured(network: "ContinuousNetwork", held: list[Path]) -> dict[str, Any]:
+def measured(network: "ContinuousNetwork", held: list[Path], side: int) -> dict[str, Any]:
     """PSNR of luminance in dB on the held-out pictures, beside bicubic interpolation's."""
     from ungrid.upscale import bicubic, enlarge, mean_psnr, read_pictures
 
     if not held:
         return {}
-    pictures, found = read_pictures(held), dict[str, Any]()
+    pictures, found = read_pictures(held, side), dict[str, Any]()
     for scale in SCALES:
         fitting = [picture for picture in pictures if min(picture.shape[:2]) > 8 * scale]
         found[f"x{scale:g}_psnr_db"] = mean_psnr(lambda low, shape: enlarge(network, low, shape), fitting, scale)

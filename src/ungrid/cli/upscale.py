@@ -30,7 +30,9 @@ def upscale(
     ] = None,
     size: Annotated[str | None, Option(metavar="WxH|W", help="Pixels of the result, or its width alone.")] = None,
     model: Annotated[str, Option(help="light, or a file .model, or .pth as LIIF's authors publish them.")] = "light",
-    bfloat16: Annotated[bool, Option("--bfloat16", help="Products in 16 bits: faster where the processor can.")] = False,
+    bfloat16: Annotated[
+        bool, Option("--bfloat16", help="Products in 16 bits: faster where the processor can.")
+    ] = False,
     average: Annotated[
         bool, Option("--average", help="Mean over the eight orientations: eight times the work, about 0.1 dB.")
     ] = False,
@@ -70,8 +72,8 @@ def upscale(
         run.code = FAILED
         run.details["failures"] = failures
         run.answer(f"{len(failures)} of {len(pictures)} pictures were left out:")
-        for error in failures.values():
-            run.answer(f"  {error}")
+        for reason in failures.values():
+            run.answer(f"  {reason}")
 
 
 def one(
@@ -191,13 +193,17 @@ def check_room(given: "Photograph", shape: tuple[int, int], target: Path, dtype:
 
     longest = LONGEST_SIDE.get(target.suffix.lower())
     if longest is not None and max(shape) > longest:
-        raise InputError(f"{shape[1]} x {shape[0]} pixels in a {target.suffix} file", f"up to {longest} a side", "use .png")
+        raise InputError(
+            f"{shape[1]} x {shape[0]} pixels in a {target.suffix} file", f"up to {longest} a side", "use .png"
+        )
     what = f"a result of {shape[1]} x {shape[0]} pixels"
     needed = peak_bytes(given, shape, dtype)
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
         if needed > max(free, 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
-            raise InputError(f"{what}, which needs {needed / 1e9:.3g} GB of memory", f"{free / 1e9:.3g} GB", "a smaller one")
+            raise InputError(
+                f"{what}, which needs {needed / 1e9:.3g} GB of memory", f"{free / 1e9:.3g} GB", "a smaller one"
+            )
     place = next(folder for folder in target.absolute().parents if folder.exists())
     stored = shape[0] * shape[1] * 3 * np.dtype(dtype).itemsize
     if stored > shutil.disk_usage(place).free:

@@ -19,7 +19,9 @@ from ungrid.domains import Box, RegularGrid
 from ungrid.fields.field import Field
 from ungrid.networks import ContinuousNetwork
 
-FINEST = 4.0  # places on a pixel of the largest enlargement that the networks learn; also for values at points themselves
+FINEST = (
+    4.0  # places on a pixel of the largest enlargement that the networks learn; also for values at points themselves
+)
 ROWS = 64  # of a grid at once
 
 
@@ -33,6 +35,9 @@ class LatentField(Field):
 
     The picture itself is given by `encode`; its latents are stored with the field.
     """
+
+    image: Tensor
+    latents: Tensor
 
     def __init__(self, network: ContinuousNetwork, *, shape: tuple[int, int], box: Box | None = None) -> None:
         super().__init__()

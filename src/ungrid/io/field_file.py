@@ -7,8 +7,8 @@ Convention: one safetensors file whose metadata has one entry, ``"ungrid"``: a J
 
 An object among the arguments is ``{"class": name, "arguments": {...}}``, a dictionary is ``{"plain": {...}}``, an array
 is a tuple. A trained network that makes fields is kept alike (``NAME.model``, format "ungrid-model"), with a ``card`` in
-place of axes, names and provenance. Classes are looked up in `CLASSES`: loading executes nothing. The weights are named as in the field's
-``state_dict``.
+place of axes, names and provenance. Classes are looked up in `CLASSES`: loading executes nothing. The weights are named as
+in the field's ``state_dict``.
 """
 
 import dataclasses

@@ -155,10 +155,11 @@ class LightEncoder(nn.Module):
         self.blocks, self.width, self.out_features, self.seed = blocks, width, features, seed
         generator = torch_generator(seed)
         self.head = convolution(CHANNELS, width, 3, generator, gain=3**0.5)
-        self.body = nn.ModuleList(
-            nn.ModuleList(convolution(width, width, 3, generator, gain=gain) for gain in (6**0.5, blocks**-0.5))
-            for _ in range(blocks)
-        )
+        gains = [
+            6**0.5,
+            blocks**-0.5,
+        ] * blocks  # the first one of a block sees all, the second changes little at the start
+        self.body = nn.ModuleList(convolution(width, width, 3, generator, gain=gain) for gain in gains)
         self.tail = convolution(width, features, 3, generator, gain=3**0.5)
 
     @property
@@ -172,6 +173,6 @@ class LightEncoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         z = self.head(x)
-        for first, second in self.body:
+        for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             z = z + second(functional.relu(first(z)))
         return self.tail(z)

@@ -175,7 +175,8 @@ class SplineKernels(nn.Module):
         coefficients = self.coefficients(scale)
         last = maps.permute(0, 2, 3, 1).to(coefficients).contiguous()
         (down, lines), (across, cells) = (
-            corners.lattice_indices(positions, size) for positions, size in ((rows, maps.shape[2]), (columns, maps.shape[3]))
+            corners.lattice_indices(positions, size)
+            for positions, size in ((rows, maps.shape[2]), (columns, maps.shape[3]))
         )
         on_cpu = last.device.type == "cpu" and last.dtype == torch.float32
         (heights, row_phase), (widths, column_phase) = corners.phases(lines), corners.phases(cells)

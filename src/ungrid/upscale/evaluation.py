@@ -29,12 +29,12 @@ def pair(picture: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
         whole = int(scale)
         h, w = (n - n % whole for n in picture.shape[:2])
         return shrunk(picture, whole), picture[:h, :w]
-    small = tuple(int(n / scale + 1e-9) for n in picture.shape[:2])
-    if min(small) < 1:
+    rows, columns = (int(n / scale + 1e-9) for n in picture.shape[:2])
+    if min(rows, columns) < 1:
         raise InputError(f"a picture of {picture.shape[:2]} at the scale {scale}", "a larger one")
-    h, w = (round(n * scale) for n in small)
+    h, w = (round(n * scale) for n in (rows, columns))
     truth = picture[:h, :w]
-    return np.asarray(Image.fromarray(truth).resize(small[::-1], Image.Resampling.BICUBIC)), truth
+    return np.asarray(Image.fromarray(truth).resize((columns, rows), Image.Resampling.BICUBIC)), truth
 
 
 def benchmark_psnr(found: np.ndarray, truth: np.ndarray, shave: int, *, luminance: bool = True) -> float:

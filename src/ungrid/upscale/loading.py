@@ -34,7 +34,8 @@ class Upscaler:
     """
 
     def __init__(self, network: ContinuousNetwork, name: str, card: dict[str, Any]) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)  # which convolutions on a CPU like
+        self.network = network.eval()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions on a CPU
         self.name, self.card = name, card
 
     def to(self, device: torch.device | str) -> "Upscaler":
@@ -158,7 +159,9 @@ def published(path: Path) -> ContinuousNetwork:
             raise InputError(f"{path} without model.name, model.args and model.sd", "a container of LIIF's authors")
         network = _network(str(given["name"]), given["args"])
         own, found = network.state_dict(), given["sd"]
-        wrong = sorted(k for k in own.keys() | found.keys() if k not in own or k not in found or own[k].shape != found[k].shape)
+        wrong = sorted(
+            k for k in own.keys() | found.keys() if k not in own or k not in found or own[k].shape != found[k].shape
+        )
         if wrong:
             raise InputError(f"{path} whose weights {wrong[0]!r} do not fit", f"those of {given['name']}")
         network.load_state_dict(found)

@@ -8,10 +8,12 @@ first replaced by the nearest visible ones, so that they do not bleed into the e
 
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms
 from scipy.ndimage import distance_transform_edt
 
@@ -22,6 +24,8 @@ from ungrid.upscale.resize import resized
 from ungrid.upscale.tiles import numbers
 
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # their first bytes
+ICC_PROFILE = 34675  # the TIFF tag
 ORIENTATION, UPRIGHT = 0x0112, 1  # the EXIF tag, and its value for a picture that need not be turned
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
@@ -58,7 +62,9 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
     file = existing_file(path)
     if file.suffix.lower() in RAW:
         raise InputError(
-            f"{file}, the raw data of a camera's sensor", "a developed picture", "export a 16-bit TIFF or PNG from it first"
+            f"{file}, the raw data of a camera's sensor",
+            "a developed picture",
+            "export a 16-bit TIFF or PNG from it first",
         )
     mode, profile, exif = _tags(file)
     notes: list[str] = []
@@ -110,6 +116,14 @@ def stored_type(source: Photograph, path: Path) -> type[np.unsignedinteger[Any]]
 
 def _tags(file: Path) -> tuple[str, bytes | None, bytes | None]:
     """The mode, the ICC profile, and the EXIF tags as of an upright picture."""
+    with open(file, "rb") as stream:
+        is_tiff = stream.read(4) in TIFF
+    if is_tiff:  # Pillow does not know all of them
+        with decoding(file, "a picture"), tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            tag = page.tags.get(ICC_PROFILE)
+            separated = page.photometric == tifffile.PHOTOMETRIC.SEPARATED
+            return "CMYK" if separated else "", bytes(tag.value) if tag else None, None
     with decoding(file, "a picture"), Image.open(file) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # cameras put a preview after the picture
@@ -124,12 +138,13 @@ def _tags(file: Path) -> tuple[str, bytes | None, bytes | None]:
 
 def _from_cmyk(file: Path, profile: bytes | None) -> np.ndarray:
     """The sRGB colours of a CMYK picture: by its profile, else by the complements."""
-    from io import BytesIO
-
     with decoding(file, "a picture"), Image.open(file) as image:
+        converted: Image.Image | None = image
         if profile:
-            image = ImageCms.profileToProfile(image, BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB")
-        array = np.asarray(image.convert("RGB"))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, BytesIO(profile), srgb, outputMode="RGB")
+        assert converted is not None  # only None where the image is changed in place
+        array = np.asarray(converted.convert("RGB"))
     return array.astype(np.float32) / 255
 
 

@@ -73,8 +73,8 @@ def picture_files(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_pictures(files: list[Path]) -> list[np.ndarray]:
-    """The pictures as (h, w, 3).
+def read_pictures(files: list[Path], side: int = SIDE) -> list[np.ndarray]:
+    """The pictures as (h, w, 3), without those that have fewer pixels than a small picture of `side`.
 
     Raises:
         InputError: if none is large enough for the largest scale.
@@ -83,9 +83,9 @@ def read_pictures(files: list[Path]) -> list[np.ndarray]:
     for file in files:
         with Image.open(file) as image:
             found.append(np.asarray(image.convert("RGB")))
-    found = [picture for picture in found if min(picture.shape[:2]) >= SIDE]
-    if not any(min(picture.shape[:2]) >= SIDE * SCALES[1] for picture in found):
-        raise InputError(f"{len(files)} pictures, all below {SIDE * SCALES[1]:.0f} pixels", "larger ones")
+    found = [picture for picture in found if min(picture.shape[:2]) >= side]
+    if not any(min(picture.shape[:2]) >= side * SCALES[1] for picture in found):
+        raise InputError(f"{len(files)} pictures, all below {side * SCALES[1]:.0f} pixels", "larger ones")
     return found
 
 

@@ -62,7 +62,9 @@ def resized(picture: np.ndarray, shape: tuple[int, int], scale: tuple[float, flo
     for axis in (0, 1) if scale[0] <= scale[1] else (1, 0):
         places, weights = taps(picture.shape[axis], shape[axis], scale[axis])
         moved = np.moveaxis(picture, axis, 0)
-        total = np.zeros((shape[axis], *moved.shape[1:]), dtype=np.float64 if picture.dtype == np.uint8 else picture.dtype)
+        total = np.zeros(
+            (shape[axis], *moved.shape[1:]), dtype=np.float64 if picture.dtype == np.uint8 else picture.dtype
+        )
         for k in range(places.shape[1]):
             total += weights[:, k].reshape(-1, 1, 1).astype(total.dtype) * moved[places[:, k]]
         if picture.dtype == np.uint8:

@@ -1,11 +1,11 @@
 """Pictures of any size, tile by tile, with exactly the values that the whole picture would have.
 
-Convention: pictures (h, w, 3), float32 in [0, 1], uint8 or uint16. Output pixel o of an axis lies at ``(o + 1/2) / scale - 1/2``
-in pixels of the input, so that both pictures cover the same area.
+Convention: pictures (h, w, 3), float32 in [0, 1], uint8 or uint16. Output pixel o of an axis lies at
+``(o + 1/2) / scale - 1/2`` in pixels of the input, so that both pictures cover the same area.
 """
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ TILE = 256  # input pixels of a tile's side
 OUTPUT = 1 << 20  # output pixels of a tile, about
 PLACES = 1 << 15  # output pixels that are decoded at once: their 48 features are 6 MB
 MARGIN = 2  # pixels around a place that the decoder and the bicubic interpolation read
-ORIENTATIONS = list(product((False, True), repeat=3))  # upside down, mirrored, transposed
+Orientation = tuple[bool, bool, bool]  # upside down, mirrored, transposed
+ORIENTATIONS: list[Orientation] = list(product((False, True), (False, True), (False, True)))
 
 Report = Callable[[float], None]
 Part = tuple[slice, np.ndarray]
@@ -35,7 +36,7 @@ def parts(size: int, target: int) -> list[Part]:
     side = min(TILE, max(16, round(OUTPUT**0.5 * size / target)))
     count = max(1, round(size / side))
     bounds = [0, *np.searchsorted(where, np.linspace(0, size, count + 1)[1:-1] - 0.5).tolist(), target]
-    return [(slice(a, b), where[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b > a]
+    return [(slice(a, b), where[a:b]) for a, b in pairwise(bounds) if b > a]
 
 
 def span(where: np.ndarray, size: int, margin: int) -> tuple[int, int]:
@@ -103,7 +104,7 @@ def fractions(picture: np.ndarray) -> np.ndarray:
 def numbers(values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     """Values in [0, 1] as float32, or rounded to the full range of an unsigned integer type."""
     if np.dtype(dtype).kind == "u":
-        return np.rint(values * np.float32(np.iinfo(dtype).max)).astype(dtype)  # type: ignore[type-var]
+        return np.rint(values.astype(np.float32) * np.iinfo(dtype).max).astype(dtype)  # type: ignore[type-var]
     return values.astype(dtype)
 
 
@@ -114,7 +115,7 @@ def _tile(
     rows: np.ndarray,
     columns: np.ndarray,
     scale: Tensor,
-    orientation: tuple[bool, bool, bool],
+    orientation: Orientation,
     bfloat16: bool,
 ) -> np.ndarray:
     """The colours (y, x, 3) at a lattice of positions, by the part of the picture that they depend on.
@@ -128,22 +129,23 @@ def _tile(
         bounds.append((begin - window[-1].start, end - window[-1].start))
     seen = fractions(picture[tuple(window)])
     places = [where - part.start for where, part in zip(places, window, strict=True)]
-    for axis in np.flatnonzero(orientation[:2]):
+    turned = tuple(axis for axis in (0, 1) if orientation[axis])
+    for axis in turned:
         size = seen.shape[axis]
         seen, places[axis] = np.flip(seen, axis), size - 1 - places[axis][::-1]
         bounds[axis] = (size - bounds[axis][1], size - bounds[axis][0])
     if orientation[2]:
         seen, places, bounds, scale = seen.swapaxes(0, 1), places[::-1], bounds[::-1], scale.flip(0)
     image = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None].to(scale.device)
-    inner = (..., *(slice(*ends) for ends in bounds))
+    (top, bottom), (left, right) = bounds
     with torch.autocast(scale.device.type, torch.bfloat16, enabled=bfloat16):
-        latents = network.latents(image)[inner].contiguous(memory_format=torch.channels_last)
-        down, across = (where - ends[0] for where, ends in zip(places, bounds, strict=True))
+        latents = network.latents(image)[..., top:bottom, left:right].contiguous(memory_format=torch.channels_last)
+        around, down, across = image[..., top:bottom, left:right], places[0] - top, places[1] - left
         step = max(1, PLACES // len(across))
         strips = [
-            network.on_lattice(latents, image[inner], down[row : row + step], across, scale)[0].float()
+            network.on_lattice(latents, around, down[row : row + step], across, scale)[0].float()
             for row in range(0, len(down), step)
         ]
     colours = torch.cat(strips, dim=1).permute(1, 2, 0).cpu().numpy()
     colours = colours.swapaxes(0, 1) if orientation[2] else colours
-    return np.flip(colours, tuple(np.flatnonzero(orientation[:2])))
+    return np.flip(colours, turned)

@@ -115,7 +115,8 @@ class Training:
         teacher: ContinuousNetwork | None = None,
         weight: float = 0.5,
     ) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.crops, self.schedule, self.folder = crops, schedule, folder
         self.teacher, self.weight = None if teacher is None else _Answers(teacher.eval()), weight
         self.device = next(network.parameters()).device
@@ -154,7 +155,11 @@ class Training:
         if self.folder is None or self.crops.part[0] > 0:
             return
         content: dict[str, Any] = {name: getattr(self, name) for name in ("average", "done", "seconds", "history")}
-        content |= {"steps": self.schedule.steps, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        content |= {
+            "steps": self.schedule.steps,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         write_checkpoint(self.folder, len(self.history), {**content, "fingerprint": self.run_of})
 
     def averaged(self) -> ContinuousNetwork:

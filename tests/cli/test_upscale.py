@@ -1,0 +1,150 @@
+"""`ungrid upscale` and `ungrid train liif`."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ungrid.io import load_model
+from ungrid.upscale import load
+
+
+def test_a_picture(ungrid, picture, tmp_path):
+    page = tmp_path / "page.html"
+    done = ungrid("upscale", picture, "-s", "3.7", "-o", tmp_path / "big.png", "--report", page, "--json")
+    assert done.code == 0
+    assert done.object["shapes"] == [[118, 148]]
+    assert done.object["outputs"] == [str(tmp_path / "big.png"), str(page)]
+    small = np.asarray(Image.open(picture))
+    big = np.asarray(Image.open(tmp_path / "big.png"))
+    assert np.array_equal(big, load("light").enlarge(small.astype(np.float32) / 255, 3.7, dtype=np.uint8))
+    assert "bicubic" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [
+        (("-s", "2x1.5"), (80, 48)),
+        (("--size", "100x50"), (100, 50)),
+        (("--size", "100"), (100, 80)),
+        (("-s", "0.5"), (20, 16)),
+        (("-s", "1.5", "--average"), (60, 48)),
+    ],
+)
+def test_sizes(ungrid, picture, tmp_path, flags, size):
+    assert ungrid("upscale", picture, *flags, "-o", tmp_path / "b.png").code == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == size
+
+
+def test_a_folder_with_a_damaged_picture(ungrid, picture, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    (source / "deep").mkdir(parents=True)
+    content = picture.read_bytes()
+    (source / "a.png").write_bytes(content)
+    (source / "deep" / "b.png").write_bytes(content)
+    (source / "c.png").write_bytes(content[:100])
+    done = ungrid("upscale", source, "-s", "2", "-o", target, "--json")
+    assert done.code == 1
+    assert list(done.object["failures"]) == [str(source / "c.png")]
+    assert sorted(str(p.relative_to(target)) for p in target.rglob("*.png")) == ["a.png", "deep/b.png"]
+    (source / "c.png").write_bytes(content)
+    before = os.stat(target / "a.png").st_mtime_ns
+    again = ungrid("upscale", source, "-s", "2", "-o", target, "--resume", "--json")
+    assert again.code == 0
+    assert again.object["outputs"] == [str(target / "c.png")]
+    assert os.stat(target / "a.png").st_mtime_ns == before
+
+
+def test_the_plan_does_nothing(ungrid, picture, tmp_path):
+    done = ungrid("upscale", picture, "-s", "4", "-o", tmp_path / "b.png", "--plan", "--json")
+    assert done.object["plan"]["shape"] == [128, 160]
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-s", "0"), "a number above 0"),
+        (("-s", "-2"), "a number above 0"),
+        (("-s", "nan"), "a number above 0"),
+        (("-s", "big"), "a number above 0"),
+        (("--size", "0x10"), "1920x1080"),
+        ((), "one of --scale and --size"),
+        (("-s", "2", "--size", "10"), "one of --scale and --size"),
+        (("-s", "20000"), "GB"),
+        (("-s", "2", "--model", "heavy"), "light"),
+    ],
+)
+def test_wrong_input(ungrid, picture, tmp_path, words, message):
+    done = ungrid("upscale", picture, *words, "-o", tmp_path / "b.png")
+    assert done.code == 2
+    assert message in done.err
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_wrong_targets(ungrid, picture, tmp_path):
+    for source, target in ((picture, picture), (picture, tmp_path / "b.gif"), (picture, tmp_path / "none" / "b.png")):
+        assert ungrid("upscale", source, "-s", "2", "-o", target).code == 2
+    assert ungrid("upscale", picture, "-s", "600", "-o", tmp_path / "b.webp").code == 2
+    assert ungrid("upscale", tmp_path / "none.png", "-s", "2", "-o", tmp_path / "b.png").code == 2
+    (tmp_path / "empty").mkdir()
+    assert ungrid("upscale", tmp_path / "empty", "-s", "2", "-o", tmp_path / "out").code == 2
+    assert ungrid("upscale", tmp_path, "-s", "2", "-o", tmp_path).code == 2
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    y, x = np.mgrid[:130, :140]
+    for k in range(6):
+        wave = np.sin(y * (0.2 + 0.1 * k) + x * (0.9 - 0.12 * k))
+        Image.fromarray(np.rint(127 + 120 * np.stack([wave, -wave, wave**2], -1)).astype(np.uint8)).save(
+            folder / f"{k}.png"
+        )
+    return folder
+
+
+def test_training(ungrid, pictures, tmp_path):
+    words = ("train", "liif", pictures, "-o", tmp_path / "a.model", "--batch", "2", "--side", "12", "--steps", "6")
+    done = ungrid(*words, "--json")
+    assert done.code == 0
+    assert done.object["steps"] == 6
+    assert done.object["metrics"]["x2_bicubic_db"] > 10
+    card = load_model(tmp_path / "a.model")[1]
+    assert card["data"] == ["pictures"]
+    assert (card["pictures"], card["held_out"]) == (5, 1)
+    assert load(tmp_path / "a.model").enlarge(np.zeros((4, 5, 3)), 2).shape == (8, 10, 3)
+    assert not (tmp_path / "a.checkpoint").exists()
+    started = ungrid(*words[:4], tmp_path / "b.model", *words[5:], "--init", tmp_path / "a.model", "--json")
+    assert load_model(tmp_path / "b.model")[1]["init"] == "a.model"
+    assert started.code == 0
+
+
+def test_training_of_the_papers_networks(ungrid, pictures, tmp_path):
+    for name, more in (("edsr-liif", ("--without", "cell")), ("edsr-metasr", ())):
+        words = ("--batch", "1", "--side", "8", "--steps", "1", "--queries", "5", "--network", name, *more)
+        assert ungrid("train", "liif", pictures, "-o", tmp_path / f"{name}.model", *words).code == 0
+        assert load_model(tmp_path / f"{name}.model")[1]["network"] == name
+
+
+def test_training_by_time_goes_on(ungrid, pictures, tmp_path):
+    words = ("train", "liif", pictures, "-o", tmp_path / "a.model", "--batch", "1", "--side", "8")
+    first = ungrid(*words, "--budget", "0.5", "--steps", "1000000", "--json")
+    assert first.object["outcome"] == "budget"
+    again = ungrid(*words, "--budget", "0.5", "--resume", "--json")
+    assert again.object["steps"] > first.object["steps"]
+    assert load_model(tmp_path / "a.model")[1]["of_steps"] == 1000000
+
+
+def test_what_training_refuses(ungrid, pictures, tmp_path):
+    for words in (
+        ("train", "splats", pictures, "-o", tmp_path / "a.model"),
+        ("train", "liif", tmp_path / "none", "-o", tmp_path / "a.model"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.field"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.model", "--network", "vdsr"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.model", "--without", "cell"),
+    ):
+        assert ungrid(*words).code == 2
