@@ -55,7 +55,8 @@ def test_every_class_has_a_sample(concrete_classes: Callable[[ModuleType, type],
 def test_tiles_are_the_whole(make: Make, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     network = make(0)
     whole = enlarge(network, picture(), shape)
-    monkeypatch.setattr(tiles, "TILE", 5)
+    assert network.latents(torch.zeros(1, 3, 4, 5)).shape == (1, network.channels, 4, 5)
+    monkeypatch.setattr(tiles, "tile_side", lambda network: 5)
     monkeypatch.setattr(tiles, "PLACES", 40)
     np.testing.assert_allclose(enlarge(network, picture(), shape), whole, atol=1e-5)
 

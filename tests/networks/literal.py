@@ -25,12 +25,23 @@ def nearest(maps: Tensor, coordinate: Tensor) -> Tensor:
     return functional.grid_sample(maps, inside.to(maps.dtype), mode="nearest", align_corners=False)[0, :, 0].T
 
 
+def features_of(network: LIIF, image: Tensor) -> Tensor:
+    """The features (1, k, h, w) of an image (1, 3, h, w), joined over neighbourhoods (equation 3)."""
+    features = network.encoder((image - 0.5) / 0.5)
+    if network.feat_unfold:
+        features = functional.unfold(features, 3, padding=1).reshape(1, -1, *features.shape[2:])
+    return features
+
+
 def liif(network: LIIF, image: Tensor, coordinate: Tensor, cell: Tensor) -> Tensor:
     """Equations 1 to 6 at coordinates (q, 2) with cells (2,), for an image (1, 3, h, w)."""
-    features = network.encoder((image - 0.5) / 0.5)
+    return liif_of(network, features_of(network, image), coordinate, cell)
+
+
+def liif_of(network: LIIF, features: Tensor, coordinate: Tensor, cell: Tensor) -> Tensor:
+    """The same with the features given."""
     h, w = features.shape[2:]
-    if network.feat_unfold:
-        features = functional.unfold(features, 3, padding=1).reshape(1, -1, h, w)
+    image = features
     own = queries(h, w).to(image).T.reshape(1, 2, h, w)
     shifts = [(vy, vx) for vy in (-1, 1) for vx in (-1, 1)] if network.local_ensemble else [(0, 0)]
     half = torch.tensor([1 / h, 1 / w]).to(image)

@@ -240,3 +240,43 @@ def test_folders(tmp_path: Path) -> None:
         read_pictures(picture_files([tmp_path]))
     Image.fromarray(np.tile(PICTURES[0], (2, 2, 1))).save(tmp_path / "a.jpg")
     assert [p.shape for p in read_pictures(picture_files([tmp_path]))] == [(240, 240, 3), (60, 60, 3)]
+
+
+def test_spoiled_pictures_keep_their_truth() -> None:
+    clean, spoilt = crops().batch(1), crops(spoil=True).batch(1)
+    assert isinstance(clean, Batch)
+    assert isinstance(spoilt, Batch)
+    assert torch.equal(clean.high, spoilt.high)
+    away = (clean.low - spoilt.low).abs().amax(dim=(1, 2, 3))
+    assert float(away.max()) > 2 / 255
+    assert float((clean.low - spoilt.low).abs().mean()) < 0.1
+
+
+def test_rates() -> None:
+    cosine = Schedule(steps=100, lr=1.0, warmup=10, final=0.1)
+    assert [round(cosine.rate(k), 3) for k in (0, 50, 100)] == [0.1, 0.55, 0.1]
+    paper = Schedule(steps=1000, lr=1.0, warmup=1, halvings=(0.2, 0.4, 0.6, 0.8))
+    assert [paper.rate(k) for k in (0, 199, 200, 400, 600, 999)] == [1, 1, 0.5, 0.25, 0.125, 0.0625]
+
+
+@pytest.mark.parametrize("name", ["edsr", "rdn", "light"])
+def test_recipes_run(name: str, tmp_path: Path) -> None:
+    import importlib.util
+
+    from PIL import Image
+
+    from ungrid.upscale import load
+
+    spec = importlib.util.spec_from_file_location("recipe", Path(__file__).parents[2] / "recipes" / "liif.py")
+    assert spec is not None
+    assert spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    for k in range(2):
+        Image.fromarray(waves(k, 200)).save(tmp_path / f"{k}.png")
+    threads = torch.get_num_threads()
+    recipe.main([name, str(tmp_path), "-o", str(tmp_path / "a.model"), "--steps", "1", "--size", "1"])
+    torch.set_num_threads(threads)
+    model = load(tmp_path / "a.model")
+    assert (model.card["recipe"], model.card["steps"]) == (name, 1)
+    assert model.enlarge(np.zeros((6, 7, 3)), 2).shape == (12, 14, 3)

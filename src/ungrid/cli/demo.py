@@ -25,6 +25,7 @@ METHODS = ("grid", "siren", "fourier", "positional", "relu")
 CROP = ((72, 136), (186, 250))  # rows and columns of the picture: a face, 64 x 64 pixels
 DERIVED = ((40, 168), (160, 288))  # the part that is differentiated
 ZOOM = 8
+SCALES = (2.0, 3.3, 4.0)  # by which the picture is shrunk and enlarged again
 SCENE_VIEWS, SCENE_SIZE = 40, 96
 SCENE_SHARE = 3.0  # seconds of the scene's fit for each of a picture's
 
@@ -62,7 +63,7 @@ def demo(
         "demo"
     ),
 ) -> None:
-    """Take the tour: a picture, its derivatives, the methods, and a scene from photographs. Writes FOLDER/report.html."""
+    """Take the tour: a picture, its derivatives, the methods, enlarging, and a scene from photographs. Writes FOLDER/report.html."""
     budget = run.common.budget or 6.0
     if run.common.plan:
         seconds = budget * (2 + len(METHODS) + SCENE_SHARE)
@@ -192,6 +193,36 @@ def compare_methods(tour: Tour) -> None:
     tour.run.metrics["methods_psnr_db"] = {method: row["PSNR, dB"] for method, row in rows.items()}
 
 
+def enlarge(tour: Tour) -> None:
+    """Enlarging. A network that has learned from other pictures makes this one continuous: no fit, any scale."""
+    import numpy as np
+
+    from ungrid.upscale import benchmark_psnr, bicubic, load, pair
+
+    light, scores = load("light"), {}
+    stored = np.rint(255 * tour.picture).astype(np.uint8)
+    for scale in SCALES:
+        low, truth = pair(stored, scale)
+        given, shape = low.astype(np.float32) / 255, (truth.shape[0], truth.shape[1])
+        seen = {"network": light.enlarge(given, shape=shape), "bicubic": bicubic(given, shape).clip(0, 1)}
+        shave = int(np.ceil(scale))
+        scores[f"x {scale:g}"] = {f"{k}, dB": benchmark_psnr(v, truth / 255, shave) for k, v in seen.items()}
+    (top, bottom), (left, right) = CROP
+    pixels, shape = tour.picture[top:bottom, left:right], (ZOOM * (bottom - top), ZOOM * (right - left))
+    large = light.enlarge(tour.picture[: 2 * bottom, : 2 * right], float(ZOOM))
+    cut = slice(ZOOM * top, ZOOM * bottom), slice(ZOOM * left, ZOOM * right)
+    tour.page.pictures(
+        f"Enlarged {ZOOM} times",
+        {
+            "the pixels": resized(pixels, shape, "NEAREST"),
+            "bicubic": resized(pixels, shape, "BICUBIC"),
+            "network": large[cut],
+        },
+    )
+    tour.page.table("From fewer pixels, against the truth: PSNR of luminance", scores)
+    tour.run.metrics["enlarged_psnr_db"] = scores
+
+
 def see_a_scene(tour: Tour) -> None:
     """Photographs to a scene. Views that no camera took, from pictures of a traced scene with known cameras."""
     import numpy as np
@@ -238,7 +269,7 @@ def see_a_scene(tour: Tour) -> None:
     tour.page.pictures("New views", shown)
 
 
-CHAPTERS: tuple[Callable[[Tour], None], ...] = (fit_picture, zoom, differentiate, compare_methods, see_a_scene)
+CHAPTERS: tuple[Callable[[Tour], None], ...] = (fit_picture, zoom, differentiate, compare_methods, enlarge, see_a_scene)
 
 
 def values_on(

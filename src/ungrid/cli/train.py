@@ -37,6 +37,7 @@ def train(
     lr: Annotated[float | None, Option(help="Largest learning rate; default: 8e-4 for light, else 1e-4.")] = None,
     init: Annotated[Path | None, Option(metavar="M.model", help="Start from these weights.")] = None,
     teacher: Annotated[Path | None, Option(metavar="M.model", help="Learn from its answers, too.")] = None,
+    spoil: Annotated[bool, Option("--spoil", help="Small pictures get noise and the blocks of JPEG.")] = False,
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
@@ -68,7 +69,7 @@ def train(
     drawn = None if network == "light" else queries
     rate = lr or (8e-4 if network == "light" else 1e-4)
     with processes() as part:
-        crops = Crops(pictures, size=batch, side=side, queries=drawn, part=part, seed=run.common.seed)
+        crops = Crops(pictures, size=batch, side=side, queries=drawn, spoil=spoil, part=part, seed=run.common.seed)
         stored = read_checkpoint(checkpoint) if resume else None
         steps = run.common.steps or (stored["steps"] if stored else None)
         if steps is None or run.common.plan:
@@ -89,7 +90,7 @@ def train(
     found = measured(averaged, held, side)
     card = {
         "network": network, "without": without or [], "pictures": len(pictures), "held_out": len(held),
-        "steps": training.done, "of_steps": steps, "batch": batch, "side": side, "queries": drawn, "lr": rate,
+        "steps": training.done, "of_steps": steps, "batch": batch, "side": side, "queries": drawn, "lr": rate, "spoil": spoil,
         "seed": run.common.seed, "seconds": training.seconds, "processes": part[1], "metrics": found,
         "init": None if init is None else init.name, "teacher": None if teacher is None else teacher.name,
         "data": [folder.name for folder in data],

@@ -46,11 +46,9 @@ class LatentField(Field):
         self.network, self.shape = network, shape
         self.domain: Box = box or RegularGrid.isotropic(shape, ("y", "x")).box
         self.out_names = ("red", "green", "blue")
-        with torch.no_grad():
-            blank = torch.zeros(1, 3, 1, 1, dtype=next(network.parameters()).dtype)
-            channels = network.latents(blank).shape[1]
-        self.register_buffer("image", blank.new_zeros(1, 3, *shape))
-        self.register_buffer("latents", blank.new_zeros(1, channels, *shape))
+        like = next(network.parameters()).detach()
+        self.register_buffer("image", like.new_zeros(1, 3, *shape))
+        self.register_buffer("latents", like.new_zeros(1, network.channels, *shape))
 
     @classmethod
     def encode(cls, network: ContinuousNetwork, picture: np.ndarray, box: Box | None = None) -> "LatentField":

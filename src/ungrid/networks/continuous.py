@@ -21,9 +21,11 @@ class ContinuousNetwork(nn.Module, ABC):
 
     Attributes:
         halo: pixels on each side that a latent depends on.
+        channels: numbers of a latent.
     """
 
     halo: int
+    channels: int
 
     @abstractmethod
     def latents(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
@@ -89,6 +91,11 @@ class LightNetwork(ContinuousNetwork):
     def halo(self) -> int:  # type: ignore[override]
         """Pixels on each side that a latent depends on."""
         return self.encoder.halo
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """Numbers of a latent."""
+        return self.encoder.out_features
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -26,11 +26,16 @@ from ungrid._base.random import torch_generator
 from ungrid.kernels.corners import phases
 from ungrid.networks.continuous import ContinuousNetwork
 from ungrid.networks.encoders import EDSR, RDN
+from ungrid.networks.fused import on_threads
 from ungrid.networks.layers import linears, uniform_linear
 
 COLOURS = 3
-CHUNK = 4096  # places at once: their 256 hidden values are 4 MB
+CHUNK = 1024  # places at once: their 256 hidden values are 1 MB
 NUDGE = 1e-6  # of a picture's half width: the published code moves places by it, so that ties go to the next pixel
+
+
+Corners = list[tuple[Tensor, Tensor, Tensor]]
+"""For each corner along an axis: the pixels, what their offsets add to the first layer, the shares."""
 
 
 class Perceptron(nn.Module):
@@ -87,6 +92,11 @@ class LIIF(ContinuousNetwork):
         """Pixels on each side that a latent depends on."""
         return self.encoder.halo + self.feat_unfold
 
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """Numbers of a latent."""
+        return self.hidden
+
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = ("encoder", "hidden", "depth", "local_ensemble", "feat_unfold", "cell_decode", "seed")
@@ -112,6 +122,9 @@ class LIIF(ContinuousNetwork):
         constant = self._constant(scale)
         down, across = self._axis(rows, h, 0, maps), self._axis(columns, w, 1, maps)
         step = max(1, CHUNK // (len(columns) * len(maps)))
+        if not torch.is_grad_enabled() and not torch.is_autocast_enabled(maps.device.type):
+            maps = maps.contiguous()
+            return torch.stack([self._in_place(one, down, across, constant, step) for one in maps])
         strips = []
         for top in range(0, len(rows), step):
             lines = slice(top, top + step)
@@ -141,6 +154,37 @@ class LIIF(ContinuousNetwork):
             total = total + weight * self._hidden(found.transpose(1, 2) + 2 * away @ by_offset + constant)
         return self._colours(total)
 
+    def _in_place(self, maps: Tensor, down: Corners, across: Corners, constant: Tensor, step: int) -> Tensor:
+        """The colours (3, y, x) of latents (h, w, k) at a lattice; all intermediate values are in three buffers a thread.
+
+        Where every chunk gets memory of its own, finding it takes as long as the products.
+        """
+        (h, w, k), y, x = maps.shape, len(down[0][0]), len(across[0][0])
+        flat, out = maps.reshape(h * w, k), maps.new_empty(y, x, COLOURS)
+        down = [(rows, part_y + constant, weight) for rows, part_y, weight in down]
+        hidden = self.imnet.linear[1:-1]
+        tops = range(0, y, step)
+        parts = min(torch.get_num_threads(), len(tops))
+
+        def work(part: int) -> None:
+            first, second, total = (maps.new_empty(min(step, y) * x, k) for _ in range(3))
+            for top in tops[part::parts]:
+                lines = slice(top, top + step)
+                count = len(down[0][0][lines]) * x
+                total[:count].zero_()
+                for (rows, part_y, weight_y), (columns, part_x, weight_x) in product(down, across):
+                    z, other = first[:count], second[:count]
+                    torch.index_select(flat, 0, (rows[lines, None] * w + columns).reshape(-1), out=z)
+                    z.view(-1, x, k).add_(part_y[lines, None]).add_(part_x).relu_()
+                    for layer in hidden:
+                        torch.addmm(layer.bias, z, layer.weight.T, out=other).relu_()
+                        z, other = other, z
+                    total[:count].addcmul_(z, (weight_y[lines, None] * weight_x).reshape(-1, 1))
+                out[lines] = self._colours(total[:count]).view(-1, x, COLOURS)
+
+        on_threads(torch.no_grad()(work), parts)
+        return out.permute(2, 0, 1)
+
     def _constant(self, scale: Tensor) -> Tensor:
         """What the cell and the bias add to the first layer's sums, (*b, hidden) for scales (*b, 2)."""
         first = self.imnet.linear[0]
@@ -148,7 +192,7 @@ class LIIF(ContinuousNetwork):
             return first.bias
         return first.bias + (2 / scale.to(first.weight)) @ first.weight[:, -2:].T
 
-    def _axis(self, positions: np.ndarray, size: int, axis: int, maps: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _axis(self, positions: np.ndarray, size: int, axis: int, maps: Tensor) -> Corners:
         """For each corner along an axis: the pixels, what the offsets add to the first layer (n, hidden), the weights."""
         where = torch.from_numpy(positions).to(maps.device)
         by_offset = self.imnet.linear[0].weight[:, self.seen + axis]
@@ -201,6 +245,11 @@ class MetaSR(ContinuousNetwork):
     def halo(self) -> int:  # type: ignore[override]
         """Pixels on each side that a latent depends on: the features themselves."""
         return self.encoder.halo
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """Numbers of a latent."""
+        return self.encoder.out_features
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -8,6 +8,7 @@ The protocol is LIIF's (Chen, Liu and Wang 2021, section 4.1): a scale uniform i
 antialiased bicubic interpolation from a crop of round(48 scale) pixels, mirrored and transposed at random.
 """
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ungrid._base.errors import InputError
 SIDE = 48  # of a small picture
 SCALES = (1.0, 4.0)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+NOISY, STRONGEST = 0.5, 12.0  # share of spoiled pictures with noise, and its largest standard deviation, of 255
+BLOCKED, QUALITIES = 0.6, (40, 96)  # share of them with the blocks of JPEG, and its qualities
 CANDIDATES = 2  # crops of which the one with stronger edges is taken, by chance: sky teaches nothing
 
 
@@ -89,6 +92,19 @@ def read_pictures(files: list[Path], side: int = SIDE) -> list[np.ndarray]:
     return found
 
 
+def spoiled(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture (h, w, 3) uint8 with noise, the blocks of JPEG, both or neither, of random strength."""
+    if rng.random() < NOISY:
+        sigma = rng.uniform(0, STRONGEST)
+        picture = np.clip(np.rint(picture + rng.normal(0, sigma, picture.shape)), 0, 255).astype(np.uint8)
+    if rng.random() < BLOCKED:
+        target = io.BytesIO()
+        Image.fromarray(picture).save(target, "JPEG", quality=int(rng.integers(*QUALITIES)))
+        with Image.open(target) as image:
+            picture = np.asarray(image)
+    return picture
+
+
 class Crops:
     """Batches of crops.
 
@@ -99,6 +115,7 @@ class Crops:
         window: the lattice has at most this many rows and columns of neighbouring pixels of the crop.
         queries: how many places, drawn from all pixels of a crop, in place of a lattice; then every crop has a scale of
             its own, as in the paper.
+        spoil: give small pictures noise and the blocks of JPEG, as cameras and the web do; the truth stays clean.
         part: (rank, ranks): the crops of a batch that belong to this process.
         seed: of all draws.
     """
@@ -111,13 +128,14 @@ class Crops:
         side: int = SIDE,
         window: int = 96,
         queries: int | None = None,
+        spoil: bool = False,
         part: tuple[int, int] = (0, 1),
         seed: int = 0,
     ) -> None:
         if size % part[1]:
             raise InputError(f"batches of {size} crops for {part[1]} processes", "a multiple")
         self.pictures, self.size, self.side, self.window = pictures, size, side, window
-        self.queries, self.part, self.seed = queries, part, seed
+        self.queries, self.spoil, self.part, self.seed = queries, spoil, part, seed
         self.sides = np.array([min(picture.shape[:2]) for picture in pictures])
         self.chances = np.array([picture.size**0.5 for picture in pictures])
 
@@ -136,7 +154,8 @@ class Crops:
         scale = side / self.side
         rows, columns = ((first + np.arange(length) + 0.5) / scale - 0.5 for first in (top, left))
         high = [crop[top : top + length, left : left + length] for crop in crops]
-        return Batch(_stacked([self._small(crop) for crop in crops]), _stacked(high), rows, columns, scale)
+        low = [self._small(crop, draw) for crop, draw in zip(crops, draws, strict=True)]
+        return Batch(_stacked(low), _stacked(high), rows, columns, scale)
 
     def _queries(self, draws: list[np.random.Generator], count: int) -> Queries:
         low, position, high, scales = [], [], [], []
@@ -145,15 +164,16 @@ class Crops:
             crop = self._crop(side, draw)
             place = draw.choice(side * side, count, replace=side * side < count)
             pixel = np.stack(np.divmod(place, side), axis=-1)
-            low.append(self._small(crop))
+            low.append(self._small(crop, draw))
             position.append((pixel + 0.5) * (self.side / side) - 0.5)
             high.append(crop.reshape(-1, 3)[place])
             scales.append((side / self.side,) * 2)
         values = torch.from_numpy(np.stack(high)).float() / 255
         return Queries(_stacked(low), torch.from_numpy(np.stack(position)), values, torch.tensor(scales))
 
-    def _small(self, crop: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(crop).resize([self.side] * 2, Image.Resampling.BICUBIC))
+    def _small(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        small = np.asarray(Image.fromarray(crop).resize((self.side, self.side), Image.Resampling.BICUBIC))
+        return spoiled(small, rng) if self.spoil else small
 
     def _crop(self, side: int, rng: np.random.Generator) -> np.ndarray:
         chances, found, strengths = self.chances * (self.sides >= side), [], []

@@ -14,7 +14,8 @@ from torch import Tensor
 from ungrid.networks import ContinuousNetwork
 from ungrid.upscale.resize import resized
 
-TILE = 256  # input pixels of a tile's side
+LATENTS = 12_000_000  # numbers of a tile's latents, about: 48 MB
+SMALLEST = 48  # input pixels of a tile's side
 OUTPUT = 1 << 20  # output pixels of a tile, about
 PLACES = 1 << 15  # output pixels that are decoded at once: their 48 features are 6 MB
 MARGIN = 2  # pixels around a place that the decoder and the bicubic interpolation read
@@ -30,11 +31,16 @@ def positions(size: int, target: int) -> np.ndarray:
     return (np.arange(target) + 0.5) * (size / target) - 0.5
 
 
-def parts(size: int, target: int) -> list[Part]:
-    """The output pixels of an axis in parts, with their positions."""
+def tile_side(network: ContinuousNetwork) -> int:
+    """Input pixels of the side of a tile whose latents, with those that only its border needs, fit."""
+    return max(SMALLEST, int((LATENTS / network.channels) ** 0.5) - 2 * (network.halo + MARGIN))
+
+
+def parts(size: int, target: int, side: int) -> list[Part]:
+    """The output pixels of an axis in parts that lie on `side` input pixels or fewer, with their positions."""
     where = positions(size, target)
-    side = min(TILE, max(16, round(OUTPUT**0.5 * size / target)))
-    count = max(1, round(size / side))
+    side = min(side, max(16, round(OUTPUT**0.5 * size / target)))
+    count = -(-size // side)
     bounds = [0, *np.searchsorted(where, np.linspace(0, size, count + 1)[1:-1] - 0.5).tolist(), target]
     return [(slice(a, b), where[a:b]) for a, b in pairwise(bounds) if b > a]
 
@@ -76,7 +82,8 @@ def enlarge(
     if smaller == shape:
         return numbers(fractions(picture), dtype)
     out = np.empty((*shape, 3), dtype=dtype)
-    tiles = [(strip, block) for strip in parts(smaller[0], shape[0]) for block in parts(smaller[1], shape[1])]
+    strips, blocks = (parts(n, m, tile_side(network)) for n, m in zip(smaller, shape, strict=True))
+    tiles = list(product(strips, blocks))
     scale = torch.tensor([shape[0] / smaller[0], shape[1] / smaller[1]], device=device_of(network))
     for number, ((lines, rows), (cells, columns)) in enumerate(tiles):
         found = [

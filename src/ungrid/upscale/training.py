@@ -42,7 +42,8 @@ class Schedule:
         warmup: steps over which the rate rises to it.
         final: the rate at the end, as a share of the largest.
         decay: of the exponential average of the weights.
-        clip: the largest norm of a gradient.
+        clip: the largest norm of a gradient; None leaves them.
+        halvings: shares of the steps after which the rate is halved, in place of the cosine.
     """
 
     steps: int
@@ -50,10 +51,14 @@ class Schedule:
     warmup: int = 500
     final: float = 1e-3
     decay: float = 0.999
-    clip: float = 1.0
+    clip: float | None = 1.0
+    halvings: tuple[float, ...] | None = None
 
     def rate(self, step: int) -> float:
         """The rate of a step."""
+        if self.halvings is not None:
+            passed = sum(step >= share * self.steps for share in self.halvings)
+            return self.lr * 0.5**passed * min(1.0, (step + 1) / self.warmup)
         cosine = (1 + math.cos(math.pi * step / self.steps)) / 2
         return self.lr * (self.final + (1 - self.final) * cosine) * min(1.0, (step + 1) / self.warmup)
 
@@ -130,7 +135,7 @@ class Training:
         self.run_of = {
             "network": str([(name, tuple(value.shape)) for name, value in self.average.items()]),
             "pictures": str([picture.shape for picture in crops.pictures]),
-            "batches": str((crops.size, crops.side, crops.window, crops.queries, crops.seed)),
+            "batches": str((crops.size, crops.side, crops.window, crops.queries, crops.spoil, crops.seed)),
             "schedule": str(schedule),
         }
 
@@ -224,7 +229,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(batch)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        if self.schedule.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         self.optimizer.step()
         self.done += 1
         kept = min(self.schedule.decay, self.done / (self.done + 10))
