@@ -28,9 +28,12 @@ from ungrid.networks import (
     MetaSR,
     Siren,
     SplineKernels,
+    VideoINR,
 )
+from ungrid.networks.deformable import DeformableConvolution
 from ungrid.networks.encoders import ResidualBlock
 from ungrid.networks.liif import Perceptron
+from ungrid.networks.video_inr import SineNetwork
 from ungrid.operators import Jet
 
 SAMPLES: dict[str, Callable[[int], nn.Module]] = {
@@ -51,6 +54,7 @@ OF_PICTURES = {
     RDN,
     LightEncoder,
     SplineKernels,
+    VideoINR,
     LIIF,
     MetaSR,
     LightNetwork,
