@@ -201,14 +201,15 @@ def _inside(solid: Ball | Block, points: np.ndarray) -> np.ndarray:
     return np.asarray(((points >= np.array(solid.low) - NUDGE) & (points <= np.array(solid.high) + NUDGE)).all(axis=1))
 
 
-def cameras_around(count: int, size: int, *, seed: int | None = None) -> list[Camera]:
-    """Views from the upper half of a sphere: random ones with a seed, else a rising turn."""
+def cameras_around(count: int, size: int, *, seed: int | None = None, below: bool = False) -> list[Camera]:
+    """Views from the upper half of a sphere, or from all of it: random ones with a seed, else a rising turn."""
     random = np.random.default_rng(seed)
     f = 0.5 * size / math.tan(0.5 * ANGLE)
     made = []
     for k in range(count):
         turn = 2 * math.pi * (random.random() if seed is not None else (k + 0.5) / count)
         height = random.uniform(0.05, 0.95) if seed is not None else 0.2 + 0.5 * (k + 0.5) / count
+        height = 2 * height - 1 if below else height
         flat = math.sqrt(1 - height**2)
         place = DISTANCE * np.array([flat * math.cos(turn), flat * math.sin(turn), height])
         matrix = looking(place, np.array([0, 0, -0.2]), np.array([0.0, 0, 1]))
@@ -235,6 +236,7 @@ def write_scene(
     size: int = 100,
     glossy: bool = True,
     outdoors: bool = False,
+    below: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write the scene as a data set in Blender's format.
@@ -246,12 +248,13 @@ def write_scene(
         size: pixels of a side.
         glossy: with highlights, which depend on the view; without, everything is diffuse.
         outdoors: with a world around, to the horizon.
+        below: with cameras below the plate, too, so that all of the surface is seen.
         seed: of the places of the cameras.
     """
     target = Path(folder)
     for split, cameras in (
-        ("train", cameras_around(views, size, seed=seed)),
-        ("test", cameras_around(tests, size)),
+        ("train", cameras_around(views, size, seed=seed, below=below)),
+        ("test", cameras_around(tests, size, below=below)),
     ):
         (target / split).mkdir(parents=True, exist_ok=True)
         frames = []

@@ -1,5 +1,6 @@
 """Images at any scale: networks that turn a picture into a continuous one."""
 
+from ungrid.upscale.degradation import is_spoilt as is_spoilt
 from ungrid.upscale.evaluation import benchmark_psnr as benchmark_psnr
 from ungrid.upscale.evaluation import bicubic as bicubic
 from ungrid.upscale.evaluation import mean_psnr as mean_psnr
