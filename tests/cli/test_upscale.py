@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ungrid.io import load_model
-from ungrid.upscale import load
+from ungrid.upscale import bicubic, load, mean_psnr
 
 
 def test_a_picture(ungrid, picture, tmp_path):
@@ -105,6 +105,22 @@ def pictures(tmp_path):
             folder / f"{k}.png"
         )
     return folder
+
+
+def test_evaluation(ungrid, pictures, tmp_path):
+    done = ungrid(
+        "evaluate", "light", "--against", pictures, "--scales", "2,3.5", "--json", "--report", tmp_path / "a.html"
+    )
+    assert done.code == 0
+    stored = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(pictures.iterdir())]
+    assert done.object["metrics"]["x2"]["bicubic_db"] == pytest.approx(mean_psnr(bicubic, stored, 2))
+    light = load("light")
+    wanted = mean_psnr(lambda low, shape: light.enlarge(low, shape=shape), stored, 3.5)
+    assert done.object["metrics"]["x3.5"]["psnr_db"] == pytest.approx(wanted)
+    assert "bicubic" in (tmp_path / "a.html").read_text()
+    for words in (("light",), ("light", "--against", tmp_path / "none"), ("heavy", "--against", pictures)):
+        assert ungrid("evaluate", *words).code == 2
+    assert ungrid("evaluate", "light", "--against", pictures, "--protocol", "mine").code == 2
 
 
 def test_training(ungrid, pictures, tmp_path):

@@ -28,7 +28,9 @@ def literal(x, offset, modulation, weight, bias):
             if 0 <= top + i < h and 0 <= left + j < w:
                 share = (1 - (at_y - top - i).abs()) * (1 - (at_x - left - j).abs())
                 value = value + share * x[n, channel, top + i, left + j]
-        found[n, :, y, x_] = found[n, :, y, x_] + weight[:, channel, k // 3, k % 3] * value * modulation[n, 9 * g + k, y, x_]
+        found[n, :, y, x_] = (
+            found[n, :, y, x_] + weight[:, channel, k // 3, k % 3] * value * modulation[n, 9 * g + k, y, x_]
+        )
     return found
 
 

@@ -1,4 +1,7 @@
-"""`ungrid evaluate F.field --against SOURCE`: how close a field is to samples, or to its own hold-out."""
+"""`ungrid evaluate F.field --against SOURCE`: how close a field is to samples, or to its own hold-out.
+
+`ungrid evaluate light --against FOLDER`: how well a model enlarges pictures, by a benchmark's protocol.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +12,9 @@ from ungrid._base.errors import InputError
 from ungrid.cli.fit import shown_metrics
 from ungrid.cli.nerf import GREYS
 from ungrid.cli.reading import Reading
-from ungrid.cli.run import Run
+from ungrid.cli.run import Run, readable
+
+MODELS = (".model", ".pth", ".pt")
 
 if TYPE_CHECKING:
     from ungrid.cli.reading import Samples
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: Run,
-    field: Annotated[Path, Argument(metavar="F.field", help="The field.")],
+    field: Annotated[Path, Argument(metavar="F.field", help="The field; or a model that enlarges: light, or a file.")],
     against: Annotated[
         Path | None,
         Option(
@@ -28,9 +33,19 @@ def evaluate(
     coords: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are coordinates.")] = None,
     values: Annotated[str | None, Option(metavar="A,B,...", help="Columns of a table that are values.")] = None,
     variable: Annotated[str | None, Option(help="Variable of a NetCDF file, or array of an npz file.")] = None,
+    scales: Annotated[
+        str, Option(metavar="S,S,...", help="Of a model: what is enlarged how many times.")
+    ] = "2,3,4,6,8",
+    protocol: Annotated[
+        str, Option(help="Of a model: benchmark (luminance) or div2k (colours, wider margins).")
+    ] = "benchmark",
+    average: Annotated[bool, Option("--average", help="Of a model: mean over the eight orientations.")] = False,
 ) -> None:
-    """Measure a field against samples."""
+    """Measure a field against samples, or a model against pictures that are shrunk first."""
     run.start()
+    if field.suffix in MODELS or (not field.suffix and not field.exists()):
+        evaluate_model(run, str(field), against, scales, protocol, average)
+        return
     with run.setting_up():
         from ungrid import io, signals
 
@@ -52,6 +67,41 @@ def evaluate(
         run.metrics.update(own_holdout(u, samples, origin))
     run.details["against"] = str(source)
     run.answer_rows(shown_metrics(run.metrics))
+
+
+def evaluate_model(run: Run, model: str, against: Path | None, scales: str, protocol: str, average: bool) -> None:
+    """Measure a model that enlarges on the pictures of a folder, beside bicubic interpolation."""
+    from ungrid.cli.upscale import factors_of, pictures_of
+
+    if against is None or not against.is_dir():
+        raise InputError(f"a model against {against}", "--against and a folder of pictures")
+    wanted = [factors_of(part)[0] for part in scales.split(",")]
+    files = pictures_of(against)
+    if run.common.plan:
+        run.answer_rows({"model": model, "against": str(against), "pictures": len(files), "scales": scales})
+        return
+    with run.setting_up():
+        import numpy as np
+        from PIL import Image
+
+        from ungrid.upscale import bicubic, load, mean_psnr
+
+        upscaler = load(model).to(run.device)
+        pictures = []
+        for file in files:
+            with Image.open(file) as image:
+                pictures.append(np.asarray(image.convert("RGB")))
+    rows = {}
+    for scale in wanted:
+        ours = mean_psnr(
+            lambda low, shape: upscaler.enlarge(low, shape=shape, average=average), pictures, scale, protocol
+        )
+        rows[f"x{scale:g}"] = {"psnr_db": ours, "bicubic_db": mean_psnr(bicubic, pictures, scale, protocol)}
+        run.say(f"x{scale:g}: {readable(rows[f'x{scale:g}'])}")
+    run.metrics.update(rows)
+    run.details.update({"against": str(against), "protocol": protocol, "average": average, "pictures": len(files)})
+    run.page(f"Enlarging by {model}").table("PSNR, dB", rows)
+    run.answer_rows({scale: readable(row) for scale, row in rows.items()})
 
 
 def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) -> None:

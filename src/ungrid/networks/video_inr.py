@@ -202,9 +202,7 @@ class VideoINR(nn.Module):
         seed: of the initialisation.
     """
 
-    def __init__(
-        self, *, features: int = 64, groups: int = 8, front: int = 5, back: int = 40, seed: int = 0
-    ) -> None:
+    def __init__(self, *, features: int = 64, groups: int = 8, front: int = 5, back: int = 40, seed: int = 0) -> None:
         super().__init__()
         self.features, self.groups, self.front, self.back, self.seed = features, groups, front, back, seed
         generator = torch_generator(seed)

@@ -13,7 +13,10 @@ from scipy.ndimage import convolve
 
 from ungrid.io.files import decoding, existing_file
 
-NOISY, PACKED = 2.0, 90.0  # of 255, and JPEG's quality: beyond these the model for clean pictures may fall below bicubic
+NOISY, PACKED = (
+    2.0,
+    90.0,
+)  # of 255, and JPEG's quality: beyond these the model for clean pictures may fall below bicubic
 BLOCK = 16  # pixels of the squares over which noise is measured
 QUIET = 10  # per cent of the squares that count as without structure
 MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)  # blind to ramps and edges along the axes
