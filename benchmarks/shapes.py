@@ -51,7 +51,9 @@ def similarity(found: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray,
 def mesh(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("diffuse", "glossy"):
-            scene = read_scene(write_scene(Path(folder) / kind, views=60, tests=6, size=200, glossy=kind == "glossy", below=True))
+            scene = read_scene(
+                write_scene(Path(folder) / kind, views=60, tests=6, size=200, glossy=kind == "glossy", below=True)
+            )
             result = reconstruct(scene, budget=seconds)
             found, _ = surface(result.field)
             points, _ = sample_surface(found, POINTS, np.random.default_rng(0))

@@ -47,7 +47,7 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     "GridDecoder, one layer": lambda seed: GridDecoder(4, 3, width=6, depth=1, seed=seed),
 }
 
-# From pictures: test_continuous_networks.py, tests/networks/test_half_lattice.py, and parts of those.
+# From pictures: test_continuous_networks.py, test_half_lattice.py, test_video_inr.py in tests/networks, and parts of those.
 OF_PICTURES = {
     HalfLattice,
     EDSR,
@@ -60,6 +60,8 @@ OF_PICTURES = {
     LightNetwork,
     ResidualBlock,
     Perceptron,
+    DeformableConvolution,
+    SineNetwork,
 }
 
 

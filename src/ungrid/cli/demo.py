@@ -63,7 +63,7 @@ def demo(
         "demo"
     ),
 ) -> None:
-    """Take the tour: a picture, its derivatives, the methods, enlarging, and a scene from photographs. Writes FOLDER/report.html."""
+    """Take the tour: a picture, its derivatives, the methods, enlarging, a scene. Writes FOLDER/report.html."""
     budget = run.common.budget or 6.0
     if run.common.plan:
         seconds = budget * (2 + len(METHODS) + SCENE_SHARE)

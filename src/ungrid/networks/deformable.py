@@ -1,8 +1,8 @@
 """Modulated deformable convolution in plain PyTorch: every tap of the kernel looks where its offset says.
 
-Convention: features (b, c, h, w). The c channels form `groups` groups; each group has for each of the 3 x 3 taps an offset (y, x) in
-pixels and a weight between 0 and 1. Offsets are ordered group, tap, (y, x), weights group, tap; between pixels values are bilinear,
-outside of the picture zero.
+Convention: features (b, c, h, w). The c channels form `groups` groups; each group has for each of the 3 x 3 taps an offset
+(y, x) in pixels and a weight between 0 and 1. Offsets are ordered group, tap, (y, x), weights group, tap; between pixels
+values are bilinear, outside of the picture zero.
 
 Source: Zhu, Hu, Lin and Dai 2019, *Deformable ConvNets v2* (equation 1).
 """

@@ -1,11 +1,11 @@
 """VideoINR: from two frames to pictures at any time between them, of any size.
 
-Convention: frames (b, 2, 3, h, w) in [0, 1], sRGB-coded, h and w multiples of 4; times t in [0, 1], 0 at the first frame. Coordinates
-of a picture are its pixel centres in [-1, 1]. Parameters are named as in the files that its authors published; some of those are
-not used (`upconv1`, `upconv2`, `HRconv`, `conv_last`).
+Convention: frames (b, 2, 3, h, w) in [0, 1], sRGB-coded, h and w multiples of 4; times t in [0, 1], 0 at the first frame.
+Coordinates of a picture are its pixel centres in [-1, 1]. Parameters are named as in the files that its authors published;
+some of those are not used (`upconv1`, `upconv2`, `HRconv`, `conv_last`).
 
-With features of both frames and of what is between them, the spatial network gives features F_s(x_s) at the result's pixels, the
-temporal network a motion M(x_s, t) = f_t(t, F_s(x_s)) to either frame, and a decoder the colour from what lies there:
+With features of both frames and of what is between them, the spatial network gives features F_s(x_s) at the result's pixels,
+the temporal network a motion M(x_s, t) = f_t(t, F_s(x_s)) to either frame, and a decoder the colour from what lies there:
 F_st(x_s, t) = F_s(x_s + M(x_s, t)).
 
 Source: Chen et al. 2022, *VideoINR* (equations 1 to 6), whose encoder is that of Xiang et al. 2020, *Zooming Slow-Mo*; pyramid,
@@ -13,6 +13,7 @@ cascading and deformable alignment: Wang et al. 2019, *EDVR*; the recurrent cell
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -184,7 +185,7 @@ class SineNetwork(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], generator: torch.Generator) -> None:
         super().__init__()
-        hidden = [_SineLayer(a, b, k == 0, generator) for k, (a, b) in enumerate(zip(sizes, sizes[1:-1], strict=False))]
+        hidden = [_SineLayer(a, b, k == 0, generator) for k, (a, b) in enumerate(pairwise(sizes[:-1]))]
         last = uniform_linear(sizes[-2], sizes[-1], math.sqrt(6 / sizes[-2]) / OMEGA, sizes[-2] ** -0.5, generator)
         self.net = nn.Sequential(*hidden, last)
 

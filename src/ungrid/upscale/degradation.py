@@ -1,7 +1,7 @@
 """How spoilt a picture is: the noise in it, and how strongly JPEG has packed it.
 
-A network that has learned from clean pictures takes noise and the blocks of JPEG for detail. Which of the shipped models suits a
-picture is decided by two numbers that can be measured without knowing the truth.
+A network that has learned from clean pictures takes noise and the blocks of JPEG for detail. Which of the shipped models
+suits a picture is decided by two numbers that can be measured without knowing the truth.
 """
 
 import math
