@@ -155,6 +155,23 @@ def test_training_by_time_goes_on(ungrid, pictures, tmp_path):
     assert load_model(tmp_path / "a.model")[1]["of_steps"] == 1000000
 
 
+def test_training_of_clips(ungrid, pictures, tmp_path):
+    frames = tmp_path / "clips" / "a"
+    frames.mkdir(parents=True)
+    still = np.asarray(Image.open(sorted(pictures.iterdir())[0]))
+    for k in range(12):
+        Image.fromarray(still[:100, 2 * k : 2 * k + 110]).save(frames / f"{k:02}.png")
+    words = ("train", "videoinr", pictures, tmp_path / "clips", "--batch", "1", "--side", "24", "--steps", "2")
+    done = ungrid(*words, "-o", tmp_path / "v.model", "--json")
+    assert done.code == 0
+    network, card = load_model(tmp_path / "v.model")
+    assert (type(network).__name__, card["clips"], card["pictures"]) == ("LightVideo", ["a"], 6)
+    shipped = load("light").network.state_dict()
+    assert all(np.array_equal(v, shipped[k]) for k, v in network.image.state_dict().items())
+    assert ungrid(*words, "-o", tmp_path / "w.model", "--init", tmp_path / "v.model").code == 0
+    assert ungrid(*words, "-o", tmp_path / "w.model", "--spoil").code == 2
+
+
 def test_what_training_refuses(ungrid, pictures, tmp_path):
     for words in (
         ("train", "splats", pictures, "-o", tmp_path / "a.model"),

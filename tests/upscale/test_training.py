@@ -109,7 +109,7 @@ def test_it_learns_what_bicubic_interpolation_lacks() -> None:
 def test_liif_learns() -> None:
     liif = LIIF(EDSR(blocks=1, features=8, seed=0), hidden=16, seed=1)
     training = Training(liif, crops(queries=64), Schedule(steps=120, lr=5e-3, warmup=20))
-    batch = training.crops.batch(1000)
+    batch = training.source.batch(1000)
     before = float(training.loss(batch).detach())
     training.run()
     assert float(training.loss(batch).detach()) < 0.8 * before
@@ -120,7 +120,7 @@ def test_the_average_is_the_average() -> None:
     name = "decoder.kernels"
     expected = training.average[name].clone()
     for step in range(5):
-        training.step(training.crops.batch(step))
+        training.step(training.source.batch(step))
         kept = min(0.6, (step + 1) / (step + 11))
         expected = kept * expected + (1 - kept) * training.network.state_dict()[name]
     torch.testing.assert_close(training.average[name], expected)
@@ -129,7 +129,7 @@ def test_the_average_is_the_average() -> None:
 def test_a_teacher_pulls() -> None:
     """With all weight on a teacher that is bicubic interpolation, the loss of bicubic interpolation is zero."""
     training = Training(network(), crops(), Schedule(steps=1), teacher=network(), weight=1.0)
-    assert float(training.loss(training.crops.batch(0)).detach()) < 1e-6
+    assert float(training.loss(training.source.batch(0)).detach()) < 1e-6
     half = Training(network(), crops(), Schedule(steps=1), teacher=network(), weight=0.5)
     alone = Training(network(), crops(), Schedule(steps=1))
     batch = crops().batch(0)
@@ -170,7 +170,7 @@ training = t.Training(t.network(), t.crops(part=(rank, 2)), t.Schedule(steps=int
 if len(sys.argv) > 5:
     assert training.resume()
 else:
-    training.loss(training.crops.batch(0)).backward()
+    training.loss(training.source.batch(0)).backward()
     grads = {name: value.grad for name, value in training.network.named_parameters() if value.grad is not None}
     torch.save(grads, folder / f"grads{rank}.pt")
 training.run(every=3)
@@ -193,7 +193,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     for process in start(tmp_path, 6):
         assert process.wait(200) == 0
     alone = Training(network(), crops(), Schedule(steps=6, warmup=2))
-    alone.loss(alone.crops.batch(0)).backward()
+    alone.loss(alone.source.batch(0)).backward()
     for rank in range(2):
         grads = torch.load(tmp_path / f"grads{rank}.pt", weights_only=True)
         for name, value in alone.network.named_parameters():
@@ -225,7 +225,7 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     second = Training(network(), crops(), content_steps, tmp_path / "check")
     assert second.resume()
     while second.done < steps:
-        second.step(second.crops.batch(second.done))
+        second.step(second.source.batch(second.done))
     assert all(value.isfinite().all() for value in second.average.values())
 
 

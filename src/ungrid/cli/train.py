@@ -1,6 +1,8 @@
-"""`ungrid train liif FOLDER -o M.model`: networks that learn from many pictures. Under torchrun, on many devices."""
+"""`ungrid train liif|videoinr FOLDER -o M.model`: networks that learn from many pictures. Under torchrun, on many devices."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,91 +13,116 @@ from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
 if TYPE_CHECKING:
-    from ungrid.networks import ContinuousNetwork
-    from ungrid.upscale import Crops
+    from ungrid.networks import ContinuousNetwork, LightNetwork, LightVideo
+    from ungrid.upscale import Source
 
-KINDS = ("liif",)
-NETWORKS = ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr")
+NETWORKS = {"liif": ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr"), "videoinr": ("light",)}
 PARTS = {"ensemble": "local_ensemble", "unfold": "feat_unfold", "cell": "cell_decode"}
+RATES = {"light": 8e-4}  # the largest learning rate; of the others:
+OTHER_RATE = 1e-4
+SIDES = {"liif": 48, "videoinr": 64}  # pixels of a small picture's side
 HELD_OUT = 10  # every so many pictures one is held out
 TRIALS = 3  # steps whose speed turns a budget into steps
 SCALES = (2.0, 3.0, 4.0)
+SHRINK = 2  # of clips, whose compression it hides
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is trained, on what.
+
+    Attributes:
+        network: with the weights that it begins with.
+        source: from (rank, ranks) to what draws this process's batches.
+        measure: PSNRs in dB at the end, by name.
+        card: of the data.
+    """
+
+    network: "ContinuousNetwork | LightVideo"
+    source: "Callable[[tuple[int, int]], Source]"
+    measure: Callable[[], dict[str, Any]]
+    card: dict[str, Any]
 
 
 def train(
     run: Run,
-    kind: Annotated[str, Argument(metavar="KIND", help="liif: pictures at any scale.")],
-    data: Annotated[list[Path], Argument(metavar="FOLDER", help="Folders of pictures.")],
+    kind: Annotated[str, Argument(metavar="KIND", help="liif: pictures at any scale; videoinr: clips, in time too.")],
+    data: Annotated[list[Path], Argument(metavar="FOLDER", help="Folders of pictures; for videoinr of clips as well.")],
     output: Annotated[Path, Option("--output", "-o", metavar="M.model", help="Where to.")],
     network: Annotated[str, Option(help="light, edsr-liif, rdn-liif, edsr-metasr or rdn-metasr.")] = "light",
     without: Annotated[
         list[str] | None, Option(metavar="PART", help="Of LIIF: leave out ensemble, unfold or cell.")
     ] = None,
     batch: Annotated[int, Option(min=1, help="Crops of a step.")] = 16,
-    side: Annotated[int, Option(min=8, help="Pixels of a small picture's side.")] = 48,
+    side: Annotated[
+        int | None, Option(min=8, help="Pixels of a small picture's side; default: 48, or 64 of clips.")
+    ] = None,
     queries: Annotated[int, Option(min=1, help="Places of a crop that LIIF and MetaSR are asked for.")] = 2304,
     lr: Annotated[float | None, Option(help="Largest learning rate; default: 8e-4 for light, else 1e-4.")] = None,
-    init: Annotated[Path | None, Option(metavar="M.model", help="Start from these weights.")] = None,
-    teacher: Annotated[Path | None, Option(metavar="M.model", help="Learn from its answers, too.")] = None,
-    spoil: Annotated[bool, Option("--spoil", help="Small pictures get noise and the blocks of JPEG.")] = False,
+    init: Annotated[
+        Path | None, Option(metavar="M.model", help="Start from these weights; videoinr also from a model of pictures.")
+    ] = None,
+    teacher: Annotated[Path | None, Option(metavar="M.model", help="Of liif: learn from its answers, too.")] = None,
+    spoil: Annotated[bool, Option("--spoil", help="Of liif: small pictures get noise and the blocks of JPEG.")] = False,
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
-    """Train a network on folders of pictures, by the protocol of LIIF's authors; the best average of its weights is kept."""
-    if kind not in KINDS:
-        raise InputError(f"training of {kind!r}", " or ".join(KINDS))
+    """Train a network on folders of pictures, by the protocol of its authors; the average of its weights is kept."""
+    if kind not in NETWORKS:
+        raise InputError(f"training of {kind!r}", " or ".join(NETWORKS))
     check_target(output, (".model",))
-    if network not in NETWORKS:
-        raise InputError(f"the network {network!r}", ", ".join(NETWORKS))
+    if network not in NETWORKS[kind]:
+        raise InputError(f"the network {network!r} of {kind}", ", ".join(NETWORKS[kind]))
     if wrong := [part for part in without or () if part not in PARTS or not network.endswith("liif")]:
         raise InputError(f"{network} without {wrong[0]!r}", f"a LIIF without {', '.join(PARTS)}")
+    if kind == "videoinr" and (teacher is not None or spoil):
+        raise InputError("--teacher or --spoil of videoinr", "those flags with liif")
     run.start()
+    side = side or SIDES[kind]
     with run.setting_up():
         from ungrid.io import save_model
-        from ungrid.networks import ContinuousNetwork
         from ungrid.solvers import Outcome, remove_checkpoint
         from ungrid.solvers.checkpoint import read_checkpoint
-        from ungrid.upscale import Crops, Schedule, Training, load, picture_files, processes, read_pictures
+        from ungrid.upscale import Schedule, Training, load, processes
 
-        files = picture_files(data)
-        held = files[HELD_OUT // 2 :: HELD_OUT]
-        pictures = read_pictures([file for file in files if file not in set(held)], side)
-        built: ContinuousNetwork = (
-            load(init).network if init else built_network(network, without or [], run.common.seed)
-        )
-        built.train().to(run.device)
+        seed = run.common.seed
+        if kind == "liif":
+            drawn = None if network == "light" else queries
+            prepared = of_pictures(data, network, without or [], init, batch, side, drawn, spoil, seed)
+        else:
+            prepared = of_clips(data, init, batch, side, seed)
+        built = prepared.network.train().to(run.device)
         taught = None if teacher is None else load(teacher).to(run.device).network
     checkpoint = output.with_suffix(".checkpoint")
-    drawn = None if network == "light" else queries
-    rate = lr or (8e-4 if network == "light" else 1e-4)
+    rate = lr or RATES.get(network, OTHER_RATE)
     with processes() as part:
-        crops = Crops(pictures, size=batch, side=side, queries=drawn, spoil=spoil, part=part, seed=run.common.seed)
+        source = prepared.source(part)
         stored = read_checkpoint(checkpoint) if resume else None
         steps = run.common.steps or (stored["steps"] if stored else None)
         if steps is None or run.common.plan:
-            speed = seconds_of_step(built, crops)
+            speed = seconds_of_step(built, prepared.source((0, 1)))
             steps = steps or max(1, int((run.common.budget or 600.0) / speed))
         if run.common.plan:
-            run.details["plan"] = {"steps": steps, "seconds": steps * speed, "pictures": len(pictures)}
+            run.details["plan"] = {"steps": steps, "seconds": steps * speed, **prepared.card}
             run.answer_rows({**run.details["plan"], "output": str(output)})
             return
-        training = Training(built, crops, Schedule(steps=steps, lr=rate), checkpoint, teacher=taught)
+        training = Training(built, source, Schedule(steps=steps, lr=rate), checkpoint, teacher=taught)
         if resume and not training.resume():
             run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
         with progress(run) as report:
             outcome = training.run(report=report if part[0] == 0 else None, seconds=run.common.budget)
         if part[0] > 0:
             return
-    averaged = training.averaged().cpu()
-    found = measured(averaged, held, side)
+    training.averaged()
+    built.cpu()
+    found = prepared.measure()
     card = {
-        "network": network, "without": without or [], "pictures": len(pictures), "held_out": len(held),
-        "steps": training.done, "of_steps": steps, "batch": batch, "side": side, "queries": drawn, "lr": rate, "spoil": spoil,
-        "seed": run.common.seed, "seconds": training.seconds, "processes": part[1], "metrics": found,
-        "init": None if init is None else init.name, "teacher": None if teacher is None else teacher.name,
-        "data": [folder.name for folder in data],
+        "kind": kind, "network": network, "without": without or [], **prepared.card, "steps": training.done,
+        "of_steps": steps, "batch": batch, "side": side, "lr": rate, "seed": seed, "seconds": training.seconds,
+        "processes": part[1], "metrics": found, "init": None if init is None else init.name,
+        "teacher": None if teacher is None else teacher.name, "data": [folder.name for folder in data],
     }  # fmt: skip
-    save_model(averaged, output, card=card, half=half)
+    save_model(built, output, card=card, half=half)
     if outcome == Outcome.steps:
         remove_checkpoint(checkpoint)
     run.seconds = training.seconds
@@ -107,8 +134,46 @@ def train(
     run.answer(f"{output}: {outcome.value}, {training.done} steps, {readable(found)}")
 
 
+def of_pictures(
+    data: list[Path], network: str, without: list[str], init: Path | None, batch: int, side: int,
+    queries: int | None, spoil: bool, seed: int,
+) -> Prepared:  # fmt: skip
+    """A network that enlarges pictures."""
+    from ungrid.upscale import Crops, load, picture_files, read_pictures
+
+    files = picture_files(data)
+    held = files[HELD_OUT // 2 :: HELD_OUT]
+    pictures = read_pictures([file for file in files if file not in set(held)], side)
+    built: ContinuousNetwork = load(init).network if init else built_network(network, without, seed)
+
+    def source(part: tuple[int, int]) -> "Source":
+        return Crops(pictures, size=batch, side=side, queries=queries, spoil=spoil, part=part, seed=seed)
+
+    card = {"pictures": len(pictures), "held_out": len(held), "queries": queries, "spoil": spoil}
+    return Prepared(built, source, lambda: measured(built, held, side), card)
+
+
+def of_clips(data: list[Path], init: Path | None, batch: int, side: int, seed: int) -> Prepared:
+    """A network that finds what lies between the frames of a clip; that of its pictures stays as it is."""
+    from ungrid.upscale import Moments, clip_files, picture_files, read_clip, read_pictures
+
+    found = clip_files(data)
+    folders = {path for path in found if path.is_dir()}
+    files = [file for file in picture_files(data) if file.parent not in folders]
+    clips = [part for path in found for part in read_clip(path, SHRINK)]
+    pictures = read_pictures(files, side)
+    built = video_network(init, seed)
+    built.image.requires_grad_(False)
+
+    def source(part: tuple[int, int]) -> "Source":
+        return Moments(pictures, clips, size=batch, side=side, part=part, seed=seed)
+
+    card = {"pictures": len(pictures), "clips": [path.name for path in found], "shrink": SHRINK}
+    return Prepared(built, source, dict, card)
+
+
 def built_network(name: str, without: list[str], seed: int) -> "ContinuousNetwork":
-    """A network with random weights."""
+    """A network of pictures with random weights."""
     from ungrid.networks import EDSR, LIIF, RDN, LightNetwork, MetaSR
 
     if name == "light":
@@ -119,19 +184,36 @@ def built_network(name: str, without: list[str], seed: int) -> "ContinuousNetwor
     return LIIF(encoder, seed=seed + 1, **{PARTS[part]: False for part in without})
 
 
-def seconds_of_step(network: "ContinuousNetwork", crops: "Crops") -> float:
+def video_network(init: Path | None, seed: int) -> "LightVideo":
+    """A network of clips: that of a file, or a new one around the network of pictures of a file or of the package.
+
+    Raises:
+        InputError: if the file holds neither.
+    """
+    from ungrid.io import load_model
+    from ungrid.networks import LightNetwork, LightVideo
+    from ungrid.upscale import load
+
+    found: Any = load("light").network if init is None else load_model(init)[0]
+    if isinstance(found, LightVideo):
+        return found
+    if not isinstance(found, LightNetwork):
+        raise InputError(f"{init} with a {type(found).__name__}", "a light model of pictures or of clips")
+    image: LightNetwork = found
+    return LightVideo(image, seed=seed)
+
+
+def seconds_of_step(network: "ContinuousNetwork | LightVideo", source: "Source") -> float:
     """How long a step takes, by some on a copy."""
     import copy
 
     from ungrid.upscale import Schedule, Training
 
-    alone = copy.copy(crops)
-    alone.part = (0, 1)
-    trial = Training(copy.deepcopy(network), alone, Schedule(steps=TRIALS))
-    trial.step(crops.batch(0))
+    trial = Training(copy.deepcopy(network), source, Schedule(steps=TRIALS))
+    trial.step(source.batch(0))
     began = time.perf_counter()
     for step in range(TRIALS):
-        trial.step(crops.batch(step))
+        trial.step(source.batch(step))
     return (time.perf_counter() - began) / TRIALS
 
 

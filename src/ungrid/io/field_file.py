@@ -53,7 +53,7 @@ from ungrid.fields import (
     SteppedField,
 )
 from ungrid.io.files import decoding, existing_file, replacing
-from ungrid.networks import EDSR, LIIF, MLP, RDN, GridDecoder, LightNetwork, Linear, MetaSR, Siren
+from ungrid.networks import EDSR, LIIF, MLP, RDN, GridDecoder, LightNetwork, LightVideo, Linear, MetaSR, Siren, VideoINR
 
 FORMAT, MODEL_FORMAT = "ungrid-field", "ungrid-model"
 VERSION = 1
@@ -83,6 +83,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "LIIF": LIIF,
     "LatentField": LatentField,
     "LightNetwork": LightNetwork,
+    "LightVideo": LightVideo,
     "Linear": Linear,
     "MLP": MLP,
     "MetaSR": MetaSR,
@@ -101,6 +102,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,
     "SteppedField": SteppedField,
+    "VideoINR": VideoINR,
 }
 
 

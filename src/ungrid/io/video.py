@@ -64,6 +64,25 @@ def read_video(path: str | os.PathLike[str], *, scale: int = 1) -> GridSamples:
     return GridSamples(grid, values, color_names(3), "video", 1.0, metadata)
 
 
+def read_frames(path: str | os.PathLike[str], *, scale: int = 1) -> list[np.ndarray]:
+    """The frames (H, W, 3) uint8 of the first video stream, upright.
+
+    Args:
+        path: as for `read_video`.
+        scale: take the means over boxes of ``scale x scale`` pixels.
+
+    Raises:
+        InputError: as `read_video`.
+    """
+    av = require("av", "video")
+    file = existing_file(path)
+    with opened(file, "a video") as stream, av.open(stream, mode="r") as container:
+        if not container.streams.video:
+            raise InputError(f"{file} has no video stream", "a clip with pictures")
+        sums = _frames(container, container.streams.video[0], scale)
+    return [np.rint(one / np.float32(scale**2)).astype(np.uint8) for one in sums]
+
+
 def _frames(container: Any, video: Any, scale: int) -> list[np.ndarray]:
     """All frames upright, each the sums over boxes of scale x scale pixels, as small unsigned integers."""
     frames: list[np.ndarray] = []

@@ -7,6 +7,7 @@ from ungrid.networks.encoders import EDSR as EDSR
 from ungrid.networks.encoders import RDN as RDN
 from ungrid.networks.encoders import LightEncoder as LightEncoder
 from ungrid.networks.half_lattice import HalfLattice as HalfLattice
+from ungrid.networks.light_video import LightVideo as LightVideo
 from ungrid.networks.liif import LIIF as LIIF
 from ungrid.networks.liif import MetaSR as MetaSR
 from ungrid.networks.linear import Linear as Linear

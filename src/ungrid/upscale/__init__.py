@@ -1,5 +1,7 @@
 """Images at any scale: networks that turn a picture into a continuous one."""
 
+from ungrid.upscale.clips import clip_files as clip_files
+from ungrid.upscale.clips import read_clip as read_clip
 from ungrid.upscale.degradation import is_spoilt as is_spoilt
 from ungrid.upscale.evaluation import benchmark_psnr as benchmark_psnr
 from ungrid.upscale.evaluation import bicubic as bicubic
@@ -7,6 +9,8 @@ from ungrid.upscale.evaluation import mean_psnr as mean_psnr
 from ungrid.upscale.evaluation import pair as pair
 from ungrid.upscale.loading import Upscaler as Upscaler
 from ungrid.upscale.loading import load as load
+from ungrid.upscale.moments import Moment as Moment
+from ungrid.upscale.moments import Moments as Moments
 from ungrid.upscale.photographs import Photograph as Photograph
 from ungrid.upscale.photographs import read_photograph as read_photograph
 from ungrid.upscale.photographs import stored_type as stored_type
@@ -21,5 +25,6 @@ from ungrid.upscale.resize import shrunk as shrunk
 from ungrid.upscale.tiles import enlarge as enlarge
 from ungrid.upscale.tiles import fractions as fractions
 from ungrid.upscale.training import Schedule as Schedule
+from ungrid.upscale.training import Source as Source
 from ungrid.upscale.training import Training as Training
 from ungrid.upscale.training import processes as processes

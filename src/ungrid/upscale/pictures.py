@@ -139,6 +139,13 @@ class Crops:
         self.sides = np.array([min(picture.shape[:2]) for picture in pictures])
         self.chances = np.array([picture.size**0.5 for picture in pictures])
 
+    def described(self) -> dict[str, str]:
+        """What makes the batches what they are."""
+        return {
+            "pictures": str([picture.shape for picture in self.pictures]),
+            "batches": str((self.size, self.side, self.window, self.queries, self.spoil, self.seed)),
+        }
+
     def batch(self, step: int) -> Batch | Queries:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
@@ -155,7 +162,7 @@ class Crops:
         rows, columns = ((first + np.arange(length) + 0.5) / scale - 0.5 for first in (top, left))
         high = [crop[top : top + length, left : left + length] for crop in crops]
         low = [self._small(crop, draw) for crop, draw in zip(crops, draws, strict=True)]
-        return Batch(_stacked(low), _stacked(high), rows, columns, scale)
+        return Batch(stacked(low), stacked(high), rows, columns, scale)
 
     def _queries(self, draws: list[np.random.Generator], count: int) -> Queries:
         low, position, high, scales = [], [], [], []
@@ -169,7 +176,7 @@ class Crops:
             high.append(crop.reshape(-1, 3)[place])
             scales.append((side / self.side,) * 2)
         values = torch.from_numpy(np.stack(high)).float() / 255
-        return Queries(_stacked(low), torch.from_numpy(np.stack(position)), values, torch.tensor(scales))
+        return Queries(stacked(low), torch.from_numpy(np.stack(position)), values, torch.tensor(scales))
 
     def _small(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         small = np.asarray(Image.fromarray(crop).resize((self.side, self.side), Image.Resampling.BICUBIC))
@@ -189,5 +196,6 @@ class Crops:
         return np.ascontiguousarray(crop[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))])
 
 
-def _stacked(pictures: list[np.ndarray]) -> Tensor:
+def stacked(pictures: list[np.ndarray]) -> Tensor:
+    """Pictures (h, w, 3) uint8 as a batch (b, 3, h, w) in [0, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255

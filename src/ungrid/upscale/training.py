@@ -1,4 +1,4 @@
-"""Training of the networks that enlarge pictures: Adam on absolute differences, on what `Crops` draws.
+"""Training of the networks that enlarge pictures and clips: Adam on absolute differences, on what `Crops` or `Moments` draws.
 
 Sources: Chen, Liu and Wang 2021 (the loss and the data); Loshchilov and Hutter 2017, *SGDR* (cosine schedule); Polyak and
 Juditsky 1992 (the average of the weights that is kept, here with exponential memory); Hinton, Vinyals and Dean 2015 (a
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 import torch.distributed
@@ -25,11 +25,25 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ungrid._base.interrupts import Interrupts
-from ungrid.networks import ContinuousNetwork
+from ungrid.networks import ContinuousNetwork, LightVideo
 from ungrid.networks.fused import BFLOAT16
 from ungrid.solvers import Outcome
 from ungrid.solvers.checkpoint import check_same_run, read_checkpoint, remove_checkpoint, write_checkpoint
-from ungrid.upscale.pictures import Batch, Crops, Queries
+from ungrid.upscale.moments import Moment
+from ungrid.upscale.pictures import Batch, Queries
+
+Network = ContinuousNetwork | LightVideo
+Drawn = Batch | Queries | Moment
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What draws batches: `Crops`, `Moments`."""
+
+    part: tuple[int, int]
+
+    def batch(self, step: int) -> Drawn: ...
+    def described(self) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +93,21 @@ def processes() -> Iterator[tuple[int, int]]:
 class _Answers(nn.Module):
     """What a network says about a batch, as a module, for `DistributedDataParallel`."""
 
-    def __init__(self, network: ContinuousNetwork) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
-    def forward(self, batch: Batch | Queries, device: torch.device) -> Tensor:
-        low = batch.low.to(device)
+    def forward(self, batch: Drawn, device: torch.device) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=BFLOAT16 or device.type == "cuda"):
-            if isinstance(batch, Batch):
-                found = self.network(low, batch.rows, batch.columns, torch.tensor([batch.scale] * 2, device=device))
-            else:
+            if isinstance(batch, Queries):
+                low = batch.low.to(device)
                 latents = self.network.latents(low)
-                found = self.network.at(latents, low, batch.position.to(device), batch.scales.to(device))
-        return found.float()
+                return self.network.at(latents, low, batch.position.to(device), batch.scales.to(device)).float()
+            lattice = batch.rows, batch.columns, torch.tensor([batch.scale] * 2, device=device)
+            if isinstance(batch, Batch):
+                return self.network(batch.low.to(device), *lattice).float()
+            frames = batch.first.to(device), batch.second.to(device)
+            return self.network(frames, batch.times.to(device), *lattice).float()
 
 
 class Training:
@@ -99,7 +115,7 @@ class Training:
 
     Args:
         network: changed in place.
-        crops: what it learns from.
+        source: of the batches that it learns from.
         schedule: how.
         folder: of the checkpoint; None keeps none.
         teacher: a network whose answers count like the truth, with a weight.
@@ -112,21 +128,21 @@ class Training:
 
     def __init__(
         self,
-        network: ContinuousNetwork,
-        crops: Crops,
+        network: Network,
+        source: Source,
         schedule: Schedule,
         folder: Path | None = None,
         *,
-        teacher: ContinuousNetwork | None = None,
+        teacher: Network | None = None,
         weight: float = 0.5,
     ) -> None:
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.crops, self.schedule, self.folder = crops, schedule, folder
+        self.source, self.schedule, self.folder = source, schedule, folder
         self.teacher, self.weight = None if teacher is None else _Answers(teacher.eval()), weight
         self.device = next(network.parameters()).device
         answers = _Answers(network)
-        alone = crops.part[1] == 1
+        alone = source.part[1] == 1
         self.answers = answers if alone else DistributedDataParallel(answers)
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(learned, lr=schedule.lr, betas=(0.9, 0.99))
@@ -134,9 +150,8 @@ class Training:
         self.done, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
         self.run_of = {
             "network": str([(name, tuple(value.shape)) for name, value in self.average.items()]),
-            "pictures": str([picture.shape for picture in crops.pictures]),
-            "batches": str((crops.size, crops.side, crops.window, crops.queries, crops.spoil, crops.seed)),
             "schedule": str(schedule),
+            **source.described(),
         }
 
     def resume(self) -> bool:
@@ -157,7 +172,7 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint, by the first process."""
-        if self.folder is None or self.crops.part[0] > 0:
+        if self.folder is None or self.source.part[0] > 0:
             return
         content: dict[str, Any] = {name: getattr(self, name) for name in ("average", "done", "seconds", "history")}
         content |= {
@@ -167,7 +182,7 @@ class Training:
         }
         write_checkpoint(self.folder, len(self.history), {**content, "fingerprint": self.run_of})
 
-    def averaged(self) -> ContinuousNetwork:
+    def averaged(self) -> Network:
         """The network with the average of its weights, which are copied into it."""
         self.network.load_state_dict(self.average)
         return self.network.eval()
@@ -186,14 +201,14 @@ class Training:
             every: steps between checkpoints.
             report: called with rows of step, seconds, loss, progress and eta.
         """
-        if self.done == 0 and self.folder is not None and self.crops.part[0] == 0:
+        if self.done == 0 and self.folder is not None and self.source.part[0] == 0:
             remove_checkpoint(self.folder)  # another run's would look newer
         first, began, total, count = self.done, time.perf_counter(), 0.0, 0
         steps, before = self.schedule.steps, self.seconds
         with ThreadPoolExecutor(1) as ahead, Interrupts() as interrupts:
-            coming = ahead.submit(self.crops.batch, self.done)
+            coming = ahead.submit(self.source.batch, self.done)
             while self.done < steps:
-                batch, coming = coming.result(), ahead.submit(self.crops.batch, self.done + 1)
+                batch, coming = coming.result(), ahead.submit(self.source.batch, self.done + 1)
                 total, count = total + self.step(batch), count + 1
                 spent = time.perf_counter() - began
                 asked = self._any(interrupts.asked)
@@ -216,13 +231,13 @@ class Training:
 
     def _any(self, here: bool) -> bool:
         """Whether it holds in any process, so that all stop at the same step."""
-        if self.crops.part[1] == 1:
+        if self.source.part[1] == 1:
             return here
         found = torch.tensor(float(here), device=self.device)
         torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
         return bool(found > 0)
 
-    def step(self, batch: Batch | Queries) -> float:
+    def step(self, batch: Drawn) -> float:
         """One step; the loss before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.done)
@@ -239,7 +254,7 @@ class Training:
                 self.average[name].lerp_(value, 1 - kept)
         return float(loss.detach())
 
-    def loss(self, batch: Batch | Queries) -> Tensor:
+    def loss(self, batch: Drawn) -> Tensor:
         """The mean absolute difference to the truth, or to the truth and the teacher."""
         found = self.answers(batch, self.device)
         loss = (found - batch.high.to(self.device)).abs().mean()
