@@ -13,7 +13,7 @@ from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
 if TYPE_CHECKING:
-    from ungrid.networks import ContinuousNetwork, LightNetwork, LightVideo
+    from ungrid.networks import ContinuousNetwork, LightVideo
     from ungrid.upscale import Source
 
 NETWORKS = {"liif": ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr"), "videoinr": ("light",)}
@@ -199,8 +199,7 @@ def video_network(init: Path | None, seed: int) -> "LightVideo":
         return found
     if not isinstance(found, LightNetwork):
         raise InputError(f"{init} with a {type(found).__name__}", "a light model of pictures or of clips")
-    image: LightNetwork = found
-    return LightVideo(image, seed=seed)
+    return LightVideo(found, seed=seed)
 
 
 def seconds_of_step(network: "ContinuousNetwork | LightVideo", source: "Source") -> float:

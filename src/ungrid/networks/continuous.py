@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from ungrid.networks.encoders import LightEncoder
-from ungrid.networks.spline_kernels import SplineKernels
+from ungrid.networks.spline_kernels import Colours, Latents, Lattice, Picture, Positions, Scale, Scales, SplineKernels
 
 
 class ContinuousNetwork(nn.Module, ABC):
@@ -28,37 +27,24 @@ class ContinuousNetwork(nn.Module, ABC):
     channels: int
 
     @abstractmethod
-    def latents(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+    def latents(self, image: Picture) -> Latents:
         """The features at the pixels that the decoder reads."""
 
     @abstractmethod
     def on_lattice(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        rows: np.ndarray,
-        columns: np.ndarray,
-        scale: Float[Tensor, "2"],
-    ) -> Float[Tensor, "b 3 y x"]:
+        self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale
+    ) -> Lattice:
         """The colours at a lattice of positions, (y,) and (x,) float64."""
 
     @abstractmethod
-    def at(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        position: Float[Tensor, "b q 2"],
-        scales: Float[Tensor, "#b 2"],
-    ) -> Float[Tensor, "b q 3"]:
+    def at(self, latents: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
         """The colours at points, differentiable by their positions; each picture may have its own scales."""
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
 
-    def forward(
-        self, image: Float[Tensor, "b 3 h w"], rows: np.ndarray, columns: np.ndarray, scale: Float[Tensor, "2"]
-    ) -> Float[Tensor, "b 3 y x"]:
+    def forward(self, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale) -> Lattice:
         """The colours at a lattice of positions."""
         return self.on_lattice(self.latents(image), image, rows, columns, scale)
 
@@ -102,24 +88,13 @@ class LightNetwork(ContinuousNetwork):
         inner = {"blocks": self.encoder.blocks, "width": self.encoder.width}
         return inner | self.decoder.arguments() | {"seed": self.seed}
 
-    def latents(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+    def latents(self, image: Picture) -> Latents:
         return self.encoder((image - 0.5).contiguous(memory_format=torch.channels_last))
 
     def on_lattice(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        rows: np.ndarray,
-        columns: np.ndarray,
-        scale: Float[Tensor, "2"],
-    ) -> Float[Tensor, "b 3 y x"]:
+        self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale
+    ) -> Lattice:
         return self.decoder.on_lattice(latents, image, rows, columns, scale)
 
-    def at(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        position: Float[Tensor, "b q 2"],
-        scales: Float[Tensor, "#b 2"],
-    ) -> Float[Tensor, "b q 3"]:
+    def at(self, latents: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
         return self.decoder.at(latents, image, position, scales)

@@ -28,6 +28,7 @@ from ungrid.networks.continuous import ContinuousNetwork
 from ungrid.networks.encoders import EDSR, RDN
 from ungrid.networks.fused import on_threads
 from ungrid.networks.layers import linears, uniform_linear
+from ungrid.networks.spline_kernels import Colours, Latents, Lattice, Picture, Positions, Scale, Scales
 
 COLOURS = 3
 CHUNK = 1024  # places at once: their 256 hidden values are 1 MB
@@ -102,7 +103,7 @@ class LIIF(ContinuousNetwork):
         names = ("encoder", "hidden", "depth", "local_ensemble", "feat_unfold", "cell_decode", "seed")
         return {name: getattr(self, name) for name in names}
 
-    def latents(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+    def latents(self, image: Picture) -> Latents:
         """The features' part of the first layer, before its bias."""
         features = self.encoder((2 * image - 1).contiguous(memory_format=torch.channels_last))
         side = 3 if self.feat_unfold else 1
@@ -110,13 +111,8 @@ class LIIF(ContinuousNetwork):
         return functional.conv2d(features, weight, padding=side // 2)
 
     def on_lattice(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        rows: np.ndarray,
-        columns: np.ndarray,
-        scale: Float[Tensor, "2"],
-    ) -> Float[Tensor, "b 3 y x"]:
+        self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale
+    ) -> Lattice:
         h, w = latents.shape[2:]
         maps = latents.permute(0, 2, 3, 1)
         constant = self._constant(scale)
@@ -136,13 +132,7 @@ class LIIF(ContinuousNetwork):
             strips.append(self._colours(total))
         return torch.cat(strips, dim=1).permute(0, 3, 1, 2)
 
-    def at(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        position: Float[Tensor, "b q 2"],
-        scales: Float[Tensor, "#b 2"],
-    ) -> Float[Tensor, "b q 3"]:
+    def at(self, latents: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
         h, w = latents.shape[2:]
         axes = [self._corners(position[..., k], size) for k, size in enumerate((h, w))]
         by_offset = self.imnet.linear[0].weight[:, self.seen : self.seen + 2].T
@@ -255,17 +245,12 @@ class MetaSR(ContinuousNetwork):
         """The constructor's arguments."""
         return {"encoder": self.encoder, "hidden": self.hidden, "seed": self.seed}
 
-    def latents(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+    def latents(self, image: Picture) -> Latents:
         return self.encoder((2 * image - 1).contiguous(memory_format=torch.channels_last))
 
     def on_lattice(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        rows: np.ndarray,
-        columns: np.ndarray,
-        scale: Float[Tensor, "2"],
-    ) -> Float[Tensor, "b 3 y x"]:
+        self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale
+    ) -> Lattice:
         h, w = latents.shape[2:]
         (y, away_y), (x, away_x) = (
             self._cell(torch.from_numpy(places).to(latents.device), size, scale[k])
@@ -282,13 +267,7 @@ class MetaSR(ContinuousNetwork):
             lines.append(torch.einsum("bkixj,xkijc->bxc", around, weights.unflatten(1, (-1, 3, 3))))
         return (0.5 * torch.stack(lines, dim=1) + 0.5).permute(0, 3, 1, 2)
 
-    def at(
-        self,
-        latents: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        position: Float[Tensor, "b q 2"],
-        scales: Float[Tensor, "#b 2"],
-    ) -> Float[Tensor, "b q 3"]:
+    def at(self, latents: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
         h, w = latents.shape[2:]
         (y, away_y), (x, away_x) = (self._cell(position[..., k], size, scales[:, [k]]) for k, size in enumerate((h, w)))
         inputs = torch.stack([away_y, away_x, (1 / scales[:, [0]]).expand_as(away_y)], dim=-1).to(latents.dtype)

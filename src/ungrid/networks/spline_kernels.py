@@ -15,7 +15,7 @@ interpolation (Keys 1981, a = -1/2) is what the network corrects; weights that d
 of MetaSR (Hu et al. 2019), a continuous picture from features at pixels that of LIIF (Chen, Liu and Wang 2021).
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,6 +26,14 @@ from torch.nn import functional
 from ungrid._base.random import torch_generator
 from ungrid.kernels import corners
 from ungrid.networks.layers import uniform_linear
+
+Latents: TypeAlias = Float[Tensor, "b k h w"]
+Picture: TypeAlias = Float[Tensor, "b 3 h w"]
+Positions: TypeAlias = Float[Tensor, "b q 2"]
+Scale: TypeAlias = Float[Tensor, "2"]
+Scales: TypeAlias = Float[Tensor, "#b 2"]
+Lattice: TypeAlias = Float[Tensor, "b 3 y x"]
+Colours: TypeAlias = Float[Tensor, "b q 3"]
 
 COLOURS = 3
 FEW_PHASES = 4096  # pairs of phases, up to which a table of the kernels is smaller than what it saves
@@ -156,14 +164,7 @@ class SplineKernels(nn.Module):
         octave = scale.to(weight).clamp(*self.SCALES).log2() - 1
         return weight + torch.einsum("...u,ukmn->...kmn", functional.silu(self.of_scale(octave)), self.changes)
 
-    def on_lattice(
-        self,
-        maps: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        rows: np.ndarray,
-        columns: np.ndarray,
-        scale: Float[Tensor, "2"],
-    ) -> Float[Tensor, "b 3 y x"]:
+    def on_lattice(self, maps: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale) -> Lattice:
         """The colours at a lattice of positions (float64 arrays)."""
         with torch.autocast(maps.device.type, enabled=False):  # kernels and sums keep their precision
             sums = self._sums(maps, rows, columns, scale)
@@ -208,13 +209,7 @@ class SplineKernels(nn.Module):
         corners.spline_corner_sums(maps.numpy(), halves.numpy(), first, taps, rows, columns, out.numpy())
         return out
 
-    def at(
-        self,
-        maps: Float[Tensor, "b k h w"],
-        image: Float[Tensor, "b 3 h w"],
-        position: Float[Tensor, "b q 2"],
-        scales: Float[Tensor, "#b 2"],
-    ) -> Float[Tensor, "b q 3"]:
+    def at(self, maps: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
         """The colours at points, differentiable by the positions too."""
         h, w = maps.shape[2:]
         below = position.detach().floor()
