@@ -3,7 +3,7 @@
     python benchmarks/upscale.py quality     # Set5; bicubic, the shipped model, its mean over orientations
     python benchmarks/upscale.py speed       # fourfold from 256 x 256, every method in a process of its own
     python benchmarks/upscale.py photograph  # 24 megapixels, twice as large, by the command
-    python benchmarks/upscale.py degraded    # pictures with JPEG's blocks and with noise
+    python benchmarks/upscale.py degraded    # pictures with JPEG's blocks and with noise, by the weights for them
 
 Quality: luminance, small pictures as MATLAB makes them, outputs clipped and not rounded (LIIF's evaluation). Speed: the same
 random weights in the literal form (`tests/networks/literal.py`: features unfolded once, 30,000 queries at a time as
@@ -63,7 +63,7 @@ def quality() -> list[dict[str, Any]]:
 
 
 def degraded() -> list[dict[str, Any]]:
-    light, rows, rng = load("light"), [], np.random.default_rng(0)
+    model, rows, rng = load("denoise"), [], np.random.default_rng(0)
 
     def jpeg(low: np.ndarray) -> np.ndarray:
         target = io.BytesIO()
@@ -79,7 +79,7 @@ def degraded() -> list[dict[str, Any]]:
             for picture in set5():
                 low, truth = pair(picture, scale)
                 given, shape = spoil(low).astype(np.float32) / 255, (truth.shape[0], truth.shape[1])
-                both = [light.enlarge(given, shape=shape), bicubic(given, shape).clip(0, 1)]
+                both = [model.enlarge(given, shape=shape), bicubic(given, shape).clip(0, 1)]
                 gains.append([benchmark_psnr(found, truth / 255, scale) for found in both])
             ours, plain = np.mean(gains, axis=0)
             rows.append({"part": "degraded", "method": name, "scale": scale, "psnr_db": round(ours, 3),

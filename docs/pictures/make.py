@@ -1,6 +1,6 @@
-"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions of equations; a scene.
+"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions; a scene; an enlargement.
 
-python docs/pictures/make.py tour equations scene
+python docs/pictures/make.py tour equations scene enlargement
 """
 
 import sys
@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image, ImageDraw
 
 import ungrid
-from ungrid import pde, radiance
+from ungrid import pde, radiance, upscale
 from ungrid.cli.picture import in_colours, in_two_colours
 from ungrid.cli.views import coloured
 from ungrid.domains import Domain, RegularGrid
@@ -96,6 +96,24 @@ def scene() -> None:
     beside(panels, "scene.png")
 
 
+def enlargement() -> None:
+    truth = skimage.data.astronaut()[10 : 10 + SIDE, 60 : 60 + SIDE]
+    small = upscale.shrunk(truth, 4).astype(np.float32) / 255
+    plain = upscale.bicubic(small, (SIDE, SIDE)).clip(0, 1)
+    ours = upscale.load("light").enlarge(small, 4.0)
+    scores = [upscale.benchmark_psnr(one, truth / 255, 4) for one in (plain, ours)]
+    pixels = np.asarray(Image.fromarray((255 * small).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    panels = [
+        panel(pixels / 255, f"{small.shape[1]} x {small.shape[0]} pixels"),
+        panel(plain, f"bicubic interpolation, {scores[0]:.1f} dB"),
+        panel(ours, f"ungrid, {scores[1]:.1f} dB"),
+        panel(truth / 255, "the truth"),
+    ]
+    beside(panels, "upscale.png")
+
+
+PICTURES = {"tour": tour, "equations": equations, "scene": scene, "enlargement": enlargement}
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("tour", "equations", "scene"):
-        {"tour": tour, "equations": equations, "scene": scene}[name]()
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name]()

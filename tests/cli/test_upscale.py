@@ -38,6 +38,19 @@ def test_sizes(ungrid, picture, tmp_path, flags, size):
         assert image.size == size
 
 
+def test_spoilt_pictures_get_their_own_weights(ungrid, picture, tmp_path):
+    with Image.open(picture) as image:
+        image.save(tmp_path / "a.jpg", quality=60)
+    found = {}
+    for name, words in {"auto": (), "on": ("--denoise", "on"), "off": ("--denoise", "off")}.items():
+        done = ungrid("upscale", tmp_path / "a.jpg", "-s", "2", "-o", tmp_path / f"{name}.png", *words, "--json")
+        assert done.code == 0
+        found[name] = done.object["model"]["name"]
+        assert ("quality 60" in done.err) == (name == "auto")
+    assert found == {"auto": "denoise", "on": "denoise", "off": "light"}
+    assert ungrid("upscale", picture, "-s", "2", "-o", tmp_path / "b.png", "--denoise", "often").code == 2
+
+
 def test_a_folder_with_a_damaged_picture(ungrid, picture, tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     (source / "deep").mkdir(parents=True)

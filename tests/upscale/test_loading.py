@@ -1,16 +1,18 @@
 """Models by name and from files, and what they refuse."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ungrid._base.errors import InputError
 from ungrid.fields import LatentField
 from ungrid.io import save_model
 from ungrid.networks import EDSR, LIIF, MLP, RDN, ContinuousNetwork, LightNetwork, MetaSR
-from ungrid.upscale import Upscaler, bicubic, load, mean_psnr
+from ungrid.upscale import Upscaler, benchmark_psnr, bicubic, load, mean_psnr, pair
 
 
 def container(network: ContinuousNetwork, path: Path, **arguments: object) -> Path:
@@ -92,6 +94,30 @@ def test_what_is_refused(tmp_path: Path) -> None:
     save_model(MLP(2, 3, width=4, depth=1), tmp_path / "d.model")
     with pytest.raises(InputError, match="MLP"):
         load(tmp_path / "d.model")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("spoil", ["jpeg", "noise"])
+def test_the_model_for_spoilt_pictures_is_never_below_bicubic(spoil: str, scale: int) -> None:
+    data = pytest.importorskip("skimage.data")
+    model = load("denoise")
+    for name, cut in (
+        ("astronaut", np.s_[100:340, 150:400]),
+        ("chelsea", np.s_[40:280, 80:360]),
+        ("coffee", np.s_[80:320, 200:440]),
+    ):
+        low, truth = pair(getattr(data, name)()[cut], scale)
+        if spoil == "jpeg":
+            target = io.BytesIO()
+            Image.fromarray(low).save(target, "JPEG", quality=75)
+            with Image.open(target) as image:
+                low = np.asarray(image)
+        else:
+            low = np.clip(np.rint(low + np.random.default_rng(0).normal(0, 6, low.shape)), 0, 255).astype(np.uint8)
+        shape = (truth.shape[0], truth.shape[1])
+        plain = bicubic(low.astype(np.float32) / 255, shape).clip(0, 1)
+        ours = benchmark_psnr(model.enlarge(low, shape=shape), truth / 255, scale)
+        assert ours > benchmark_psnr(plain, truth / 255, scale), name
 
 
 @pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), (2.0, 0.0)])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ungrid.upscale import Photograph, Upscaler
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+CHOICES = ("auto", "on", "off")
 LONGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels that the formats can count
 RATE = 0.8e6  # input pixels a second of the light model on two cores of 2023, for --plan
 
@@ -30,6 +31,9 @@ def upscale(
     ] = None,
     size: Annotated[str | None, Option(metavar="WxH|W", help="Pixels of the result, or its width alone.")] = None,
     model: Annotated[str, Option(help="light, or a file .model, or .pth as LIIF's authors publish them.")] = "light",
+    denoise: Annotated[
+        str, Option(help="auto, on or off: of light, the weights for pictures with noise or the blocks of JPEG.")
+    ] = "auto",
     bfloat16: Annotated[
         bool, Option("--bfloat16", help="Products in 16 bits: faster where the processor can.")
     ] = False,
@@ -41,6 +45,8 @@ def upscale(
     """Enlarge pictures; alpha, grey, 16 bits, colour profile and EXIF tags are kept."""
     if (scale is None) == (size is None):
         raise InputError(f"scale {scale} and size {size}", "one of --scale and --size")
+    if denoise not in CHOICES or (denoise == "on" and model != "light"):
+        raise InputError(f"--denoise {denoise} of the model {model!r}", "auto, on or off, of light")
     wanted = factors_of(scale) if scale is not None else pixels_of(str(size))
     pictures = [source] if not source.is_dir() else pictures_of(source)
     if source.is_dir():
@@ -55,14 +61,17 @@ def upscale(
     with run.setting_up():
         from ungrid.upscale import load
 
-        upscaler = load(model).to(run.device)
+        upscalers = {
+            name: load(name).to(run.device) for name in (("light", "denoise") if model == "light" else (model,))
+        }
     failures: dict[str, str] = {}
     for picture, target in zip(pictures, targets, strict=True):
         if resume and target.exists():
             run.say(f"{target} is already there")
             continue
         try:
-            one(run, upscaler, picture, target, wanted, scale is not None, bfloat16=bfloat16, average=average)
+            options: dict[str, Any] = {"denoise": denoise, "bfloat16": bfloat16, "average": average}
+            one(run, upscalers, picture, target, wanted, scale is not None, **options)
         except InputError as error:
             if not source.is_dir():
                 raise
@@ -78,12 +87,13 @@ def upscale(
 
 def one(
     run: Run,
-    upscaler: "Upscaler",
+    upscalers: "dict[str, Upscaler]",
     picture: Path,
     target: Path,
     wanted: tuple[float, float] | tuple[int | None, int],
     is_scale: bool,
     *,
+    denoise: str,
     bfloat16: bool,
     average: bool,
 ) -> None:
@@ -95,6 +105,7 @@ def one(
         run.say(note)
     h, w = given.colours.shape[:2]
     shape = shape_of((h, w), wanted, is_scale)
+    upscaler = chosen(run, upscalers, picture, given, denoise)
     dtype = stored_type(given, target)
     check_room(given, shape, target, dtype)
     if run.common.plan:
@@ -123,6 +134,19 @@ def one(
     run.details.setdefault("shapes", []).append(list(shape))
     run.details["model"] = {"name": upscaler.name, "average": average, "bfloat16": bfloat16}
     run.answer(f"{target}: {shape[1]} x {shape[0]} pixels in {readable(time.perf_counter() - began)} s")
+
+
+def chosen(run: Run, upscalers: "dict[str, Upscaler]", picture: Path, given: "Photograph", denoise: str) -> "Upscaler":
+    """The model for a picture."""
+    from ungrid.upscale import is_spoilt
+
+    first, *other = upscalers.values()
+    if not other or denoise == "off":
+        return first
+    reason = "asked for" if denoise == "on" else is_spoilt(picture, given.colours)
+    if reason:
+        run.say(f"{picture.name}: denoised ({reason}; --denoise off leaves it)")
+    return other[0] if reason else first
 
 
 def factors_of(text: str) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from ungrid.io.files import decoding, existing_file
 from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, MetaSR
 from ungrid.upscale.tiles import enlarge
 
-SHIPPED = ("light",)
+SHIPPED = ("light", "denoise")
 PUBLISHED = (".pth", ".pt")  # the container in which LIIF's authors published their weights
 LARGEST = 1 << 26  # pixels of a picture whose latents a field holds
 
@@ -123,7 +123,8 @@ def load(name: str | os.PathLike[str] = "light") -> Upscaler:
     """A model by name, from a ``.model`` file, or from a ``.pth`` file as LIIF's authors publish them.
 
     Args:
-        name: ``"light"``, the model that comes with the package, or a path.
+        name: ``"light"`` or ``"denoise"``, the models that come with the package, for clean pictures and for those with
+            noise or the blocks of JPEG; or a path.
 
     Raises:
         InputError: if there is no such model, or the file is none, damaged, or of another kind of network.
