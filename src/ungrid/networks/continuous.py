@@ -16,15 +16,17 @@ from ungrid.networks.spline_kernels import Colours, Latents, Lattice, Picture, P
 
 
 class ContinuousNetwork(nn.Module, ABC):
-    """From a picture to colours at any position.
+    """From a picture to colours at any position."""
 
-    Attributes:
-        halo: pixels on each side that a latent depends on.
-        channels: numbers of a latent.
-    """
+    @property
+    @abstractmethod
+    def halo(self) -> int:
+        """Pixels on each side that a latent depends on."""
 
-    halo: int
-    channels: int
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Numbers of a latent."""
 
     @abstractmethod
     def latents(self, image: Picture) -> Latents:
@@ -74,12 +76,12 @@ class LightNetwork(ContinuousNetwork):
         self.seed = seed
 
     @property
-    def halo(self) -> int:  # type: ignore[override]
+    def halo(self) -> int:
         """Pixels on each side that a latent depends on."""
         return self.encoder.halo
 
     @property
-    def channels(self) -> int:  # type: ignore[override]
+    def channels(self) -> int:
         """Numbers of a latent."""
         return self.encoder.out_features
 

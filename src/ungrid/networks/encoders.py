@@ -16,11 +16,9 @@ from ungrid._base.random import torch_generator
 CHANNELS = 3
 
 
-def convolution(
-    inputs: int, outputs: int, side: int, generator: torch.Generator, *, gain: float = 1.0, bias: bool = True
-) -> nn.Conv2d:
+def convolution(inputs: int, outputs: int, side: int, generator: torch.Generator, *, gain: float = 1.0) -> nn.Conv2d:
     """A convolution that keeps the picture's size, weights and biases U(±gain / sqrt(fan_in))."""
-    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, side, padding=side // 2, bias=bias)
+    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, side, padding=side // 2)
     bound = gain / (inputs * side**2) ** 0.5
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -89,12 +89,12 @@ class LIIF(ContinuousNetwork):
         self.imnet = Perceptron(sizes, torch_generator(seed))
 
     @property
-    def halo(self) -> int:  # type: ignore[override]
+    def halo(self) -> int:
         """Pixels on each side that a latent depends on."""
         return self.encoder.halo + self.feat_unfold
 
     @property
-    def channels(self) -> int:  # type: ignore[override]
+    def channels(self) -> int:
         """Numbers of a latent."""
         return self.hidden
 
@@ -172,7 +172,7 @@ class LIIF(ContinuousNetwork):
                     total[:count].addcmul_(z, (weight_y[lines, None] * weight_x).reshape(-1, 1))
                 out[lines] = self._colours(total[:count]).view(-1, x, COLOURS)
 
-        on_threads(torch.no_grad()(work), parts)
+        on_threads(work, parts)
         return out.permute(2, 0, 1)
 
     def _constant(self, scale: Tensor) -> Tensor:
@@ -207,7 +207,7 @@ class LIIF(ContinuousNetwork):
         return list(zip(pixels, away, shares, strict=True))
 
     def _hidden(self, z: Tensor) -> Tensor:
-        """The last hidden values from the first layer's sums, which may be overwritten."""
+        """The last hidden values from the first layer's sums."""
         for layer in self.imnet.linear[1:-1]:
             z = layer(functional.relu(z))
         return functional.relu(z)
@@ -232,12 +232,12 @@ class MetaSR(ContinuousNetwork):
         self.imnet = Perceptron(sizes, torch_generator(seed))
 
     @property
-    def halo(self) -> int:  # type: ignore[override]
+    def halo(self) -> int:
         """Pixels on each side that a latent depends on: the features themselves."""
         return self.encoder.halo
 
     @property
-    def channels(self) -> int:  # type: ignore[override]
+    def channels(self) -> int:
         """Numbers of a latent."""
         return self.encoder.out_features
 
