@@ -30,8 +30,8 @@ def paper_schedule(steps: int) -> Schedule:
     return Schedule(steps=steps, lr=1e-4, warmup=1, clip=None, halvings=(0.2, 0.4, 0.6, 0.8))
 
 
-def light_schedule(steps: int, further: bool) -> Schedule:
-    return Schedule(steps=steps, lr=2e-4 if further else 8e-4, warmup=500)
+def light_schedule(steps: int, lr: float) -> Schedule:
+    return Schedule(steps=steps, lr=lr, warmup=500)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -41,6 +41,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--size", type=int, help="crops of a batch")
+    parser.add_argument("--side", type=int, help="pixels of a small crop's side")
+    parser.add_argument("--lr", type=float, default=8e-4, help="largest rate, of the light network")
     parser.add_argument("--init", type=Path, help="start from this model")
     parser.add_argument("--spoil", action="store_true", help="noise and JPEG on the small pictures")
     given = parser.parse_args(words)
@@ -55,11 +57,12 @@ def main(words: list[str] | None = None) -> None:
     network = load(given.init).network if given.init else BUILT[given.network]()
     network.train().to(choose_device("auto"))
     with processes() as part:
+        side = given.side or setting["side"]
         crops = Crops(
-            read_pictures(files, setting["side"]), size=given.size or setting["size"], side=setting["side"],
+            read_pictures(files, side), size=given.size or setting["size"], side=side,
             queries=setting["queries"], spoil=given.spoil, part=part,
         )  # fmt: skip
-        schedule = light_schedule(steps, given.init is not None) if light else paper_schedule(steps)
+        schedule = light_schedule(steps, given.lr) if light else paper_schedule(steps)
         training = Training(network, crops, schedule, given.output.with_suffix(".checkpoint"))
         training.resume()
         training.run(report=lambda row: print({name: round(value, 5) for name, value in row.items()}, flush=True))

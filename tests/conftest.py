@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):  # 
     os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 import hypothesis
+import pytest
 import torch
 from jaxtyping import install_import_hook
 
@@ -21,8 +22,14 @@ CHECKED = sorted(f"ungrid.{name}" for name in NAMES)
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")  # an int is a float
 
 torch.use_deterministic_algorithms(True)
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def own_threads() -> None:
+    """More threads than cores, left behind by another test, would slow this one down many times."""
+    torch.set_num_threads(THREADS)

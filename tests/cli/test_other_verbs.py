@@ -73,7 +73,7 @@ def test_doctor_has_a_remedy_for_a_cuda_build_without_gpu():
 
 @pytest.mark.slow
 def test_demo_writes_its_page(ungrid, tmp_path):
-    done = ungrid("demo", "-o", tmp_path / "tour", "--steps", "2", "--json")
+    done = ungrid("demo", "-o", tmp_path / "tour", "--steps", "1", "--json")
     page = (tmp_path / "tour" / "report.html").read_text()
     assert done.code == 0
     written = ("astronaut.field", "scene.field", "report.html")

@@ -63,7 +63,8 @@ def test_turned_around_time_turns_nothing_else() -> None:
         level.last.bias.data.zero_()
     with torch.no_grad():
         latents = network.image.latents(first), network.image.latents(second)
-        found, picture = network.between((first, second), latents, torch.tensor([0.25]))
+        when = torch.tensor([0.25])
+        found, picture = network.between((first, second), latents, network.motion(first, second, when), when)
     torch.testing.assert_close(picture, 0.75 * first + 0.25 * second, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found, 0.75 * latents[0] + 0.25 * latents[1], atol=1e-5, rtol=1e-5)
 
@@ -76,6 +77,14 @@ def test_warping_fetches_what_lies_at_the_motion() -> None:
     torch.testing.assert_close(found[0, 0, 1:, :6], x[0, 0, :5, 1:7] + 0.5)
     torch.testing.assert_close(found[0, 0, 0, :6], x[0, 0, 0, 1:7] + 0.5)  # above the edge its pixels go on
     torch.testing.assert_close(warped(x, torch.zeros_like(motion)), x)
+
+
+def test_warping_in_16_bits_keeps_the_places() -> None:
+    """Pixels of a wide picture are fetched from whole places, exactly; places in 16 bits would be pixels apart."""
+    x = torch.randn(1, 1, 2, 1000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    motion = torch.zeros(1, 2, 2, 1000, dtype=torch.bfloat16)
+    motion[:, 0] = 3
+    torch.testing.assert_close(warped(x, motion)[..., :-3], x[..., 3:], atol=0.02, rtol=0.02)
 
 
 def test_motions_grow_with_the_picture() -> None:

@@ -11,3 +11,4 @@ from ungrid.fields.radiance import RadianceField as RadianceField
 from ungrid.fields.slabs import SlabField as SlabField
 from ungrid.fields.spline import SplineField as SplineField
 from ungrid.fields.stepped import SteppedField as SteppedField
+from ungrid.fields.video import VideoField as VideoField

@@ -51,6 +51,7 @@ from ungrid.fields import (
     SlabField,
     SplineField,
     SteppedField,
+    VideoField,
 )
 from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.networks import EDSR, LIIF, MLP, RDN, GridDecoder, LightNetwork, LightVideo, Linear, MetaSR, Siren, VideoINR
@@ -102,6 +103,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,
     "SteppedField": SteppedField,
+    "VideoField": VideoField,
     "VideoINR": VideoINR,
 }
 

@@ -27,25 +27,30 @@ from ungrid.networks.encoders import CHANNELS, convolution
 LEVELS = (4, 2, 1)  # by how much the frames are shrunk, coarse to fine
 STRIDE = 4  # of a level's own features
 MULTIPLE = LEVELS[0] * STRIDE  # of the sides that the motion is computed on; other frames are continued
+REACH = 4  # pixels on each side of a warped pixel that its correction reads
 FOUND = 5  # numbers of a motion: u, v and the logit of w
 
 
 def warped(x: Float[Tensor, "b c h w"], motion: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
     """What lies at every pixel's own place plus its motion; beyond the edge the edge's pixels go on."""
     h, w = x.shape[-2:]
-    column = torch.arange(w, dtype=motion.dtype, device=x.device) + motion[:, 0]
-    row = torch.arange(h, dtype=motion.dtype, device=x.device)[:, None] + motion[:, 1]
-    place = torch.stack([(2 * column + 1) / w - 1, (2 * row + 1) / h - 1], dim=-1).to(x.dtype)
-    return functional.grid_sample(x, place, mode="bilinear", padding_mode="border", align_corners=False)
+    exact = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell the pixels of a row apart
+    motion = motion.to(exact)
+    column = torch.arange(w, dtype=exact, device=x.device) + motion[:, 0]
+    row = torch.arange(h, dtype=exact, device=x.device)[:, None] + motion[:, 1]
+    place = torch.stack([(2 * column + 1) / w - 1, (2 * row + 1) / h - 1], dim=-1)
+    found = functional.grid_sample(x.to(exact), place, mode="bilinear", padding_mode="border", align_corners=False)
+    return found.to(x.dtype)
 
 
 def resized_motion(motion: Float[Tensor, "b 5 h w"], shape: tuple[int, int]) -> Float[Tensor, "b 5 y x"]:
     """The motion of a picture with other sides; its lengths change with the pixels."""
-    factor = shape[1] / motion.shape[-1]
-    if factor == 1:
+    down, across = (n / m for n, m in zip(shape, motion.shape[-2:], strict=True))
+    if down == across == 1:
         return motion
     found = functional.interpolate(motion, size=shape, mode="bilinear", align_corners=False)
-    return torch.cat([found[:, :4] * factor, found[:, 4:]], dim=1)
+    factors = torch.tensor([across, down, across, down, 1.0], dtype=found.dtype, device=found.device)
+    return found * factors[:, None, None]
 
 
 class _Level(nn.Module):
@@ -113,10 +118,11 @@ class LightVideo(nn.Module):
         self,
         frames: tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]],
         latents: tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k h w"]],
+        motion: Float[Tensor, "b 5 h w"],
         times: Float[Tensor, " b"],
     ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 3 h w"]]:
-        """The latents and the picture at the times, on the pixels of the frames."""
-        motion, t = self.motion(*frames, times), times.to(frames[0]).reshape(-1, 1, 1, 1)
+        """The latents and the picture at the times, on the pixels of the frames, `REACH` of which a pixel depends on."""
+        t = times.to(frames[0]).reshape(-1, 1, 1, 1)
         ways = (t * motion[:, :2], (1 - t) * motion[:, 2:4])
         share = torch.sigmoid(motion[:, 4:])
         m = (1 - t) * share / ((1 - t) * share + t * (1 - share)).clamp(min=1e-6)
@@ -139,5 +145,5 @@ class LightVideo(nn.Module):
     ) -> Float[Tensor, "b 3 y x"]:
         """The colours at a lattice of positions, each pair of frames at its own time."""
         latents = self.image.latents(frames[0]), self.image.latents(frames[1])
-        at, picture = self.between(frames, latents, times)
+        at, picture = self.between(frames, latents, self.motion(*frames, times), times)
         return self.image.on_lattice(at, picture, rows, columns, scale)

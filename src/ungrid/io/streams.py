@@ -1,0 +1,335 @@
+"""Clips frame by frame, in and out, through FFmpeg: what is longer than memory, with its times, colours and sound.
+
+Convention: frames (h, w, 3), uint8, or uint16 where the clip has more than 8 bits, upright, sRGB-coded as stored. Times are in
+seconds from the beginning of the file and each frame has its own: the rate may vary. Pictures are written with H.264 in 4:2:0,
+with 10 bits where the source has more than 8; the matrix between RGB and YUV is the source's own in both directions, so that
+colours come out as they went in, and the tags of its colours go with them. Sound is copied packet by packet where the
+container can hold it and its times stay; otherwise it is coded with AAC, slower without a change of pitch.
+"""
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid._base.optional import require
+from ungrid.io.files import existing_file, opened, replacing
+
+TICKS = 90_000  # of a second, in which times are written
+QUALITY = {8: "17", 10: "16"}  # x264's constant rate factor: 17 to 18 is commonly called visually lossless
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_IN_MP4 = {"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"}
+SOUNDS = {"mp4": _IN_MP4, "mov": _IN_MP4 | {"pcm_s16le", "pcm_s16be", "pcm_s24le"}, "matroska": None}  # None: all
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # of ITU-T H.273's numbers, what the converter calls them
+HD = 720  # rows from which a clip that names no matrix has that of BT.709, and below which that of BT.601
+LIMITED, FULL = 1, 2  # ranges of YUV
+SLOWEST = 0.5  # of a filter that stretches sound; more takes several
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How RGB becomes YUV.
+
+    Attributes:
+        matrix: the converter's number.
+        full: whether the source uses all of the numbers' range.
+        tags: of the stream: colorspace, color_primaries and color_trc.
+    """
+
+    matrix: int
+    full: bool
+    tags: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame of a clip.
+
+    Attributes:
+        time: when it is shown.
+        duration: how long, as the file says.
+        raw: as FFmpeg decoded it.
+        colours: of the clip.
+        depth: 8 or 10 bits.
+    """
+
+    time: float
+    duration: float
+    raw: Any
+    colours: Colours
+    depth: int
+
+    def pixels(self) -> np.ndarray:
+        """(h, w, 3), upright."""
+        given = self.raw.to_ndarray(
+            format="rgb24" if self.depth == 8 else "rgb48",
+            src_colorspace=self.colours.matrix,
+            src_color_range=FULL if self.colours.full else LIMITED,
+            dst_color_range=FULL,
+            interpolation="BICUBIC",
+        )
+        return np.ascontiguousarray(np.rot90(given, k=round(self.raw.rotation / 90)))
+
+    def thumbnail(self, side: int) -> np.ndarray:
+        """The mean grey of side x side parts, in [0, 1]; not turned."""
+        return self.raw.to_ndarray(format="gray", width=side, height=side, interpolation="AREA") / np.float32(255)
+
+
+class ClipReader:
+    """The first video stream of a clip.
+
+    Args:
+        path: an MP4, MOV, MKV, WebM or AVI file.
+
+    Attributes:
+        shape: rows and columns, upright.
+        depth: 8 or 10 bits of a number.
+        colours: of the stream.
+        rate: mean frames a second, as the file says; 25 where it does not.
+        sounds: how many streams of sound there are.
+        dropped: kinds of other streams.
+        damaged: packets that could not be decoded, counted while `frames` runs.
+
+    Raises:
+        InputError: if it is not a clip, or has no pictures.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        av = require("av", "video")
+        self.path, self.damaged = existing_file(path), 0
+        with opened(self.path, "a video") as stream, av.open(stream, mode="r") as container:
+            if not container.streams.video:
+                raise InputError(f"{self.path} has no video stream", "a clip with pictures")
+            video = container.streams.video[0]
+            first = next(container.decode(video), None)
+            if first is None:
+                raise InputError(f"{self.path} has no frame that can be decoded", "a clip with pictures")
+            context = video.codec_context
+            sideways = round(first.rotation / 90) % 2 == 1
+            self.shape = (first.width, first.height) if sideways else (first.height, first.width)
+            self.depth = 10 if max(part.bits for part in first.format.components) > 8 else 8
+            tag = int(context.colorspace)
+            matrix = MATRICES.get(tag, 1 if first.height >= HD else 5)
+            tags = {name: int(getattr(context, name)) for name in ("colorspace", "color_primaries", "color_trc")}
+            full = int(context.color_range) == FULL or first.format.name.startswith("yuvj")
+            self.colours = Colours(matrix, full, tags)
+            self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
+            self.sounds = len(container.streams.audio)
+            self.dropped = sorted({one.type for one in container.streams if one.type not in ("video", "audio")})
+            self.metadata = dict(container.metadata)
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames in the order of their times; what cannot be decoded is counted and left out.
+
+        Raises:
+            InputError: if frames change their size.
+        """
+        av = require("av", "video")
+        self.damaged, last = 0, -np.inf
+        usual = float(1 / self.rate)
+        with opened(self.path, "a video") as stream, av.open(stream, mode="r") as container:
+            video = container.streams.video[0]
+            size = None
+            for raw in self._decoded(av, container, video):
+                size = size or (raw.width, raw.height)
+                if (raw.width, raw.height) != size:
+                    raise InputError(f"{self.path}, whose frames change their size", "one size")
+                begin = raw.time if raw.time is not None else (last + usual if np.isfinite(last) else 0.0)
+                if begin <= last:
+                    continue
+                last = float(begin)
+                duration = float(raw.duration * raw.time_base) if raw.duration else usual
+                yield Frame(last, duration, raw, self.colours, self.depth)
+
+    def _decoded(self, av: Any, container: Any, video: Any) -> Iterator[Any]:
+        packets = container.demux(video)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self.damaged += 1
+                return
+            try:
+                yield from [raw for raw in packet.decode() if not raw.is_corrupt]
+            except av.error.FFmpegError:
+                self.damaged += 1
+
+
+def write_frames(path: Path, frames: Iterable[np.ndarray], reader: ClipReader, rate: Fraction) -> None:
+    """Write frames as one piece of a clip; their times are given when pieces are joined by `join_clip`.
+
+    Args:
+        path: where to; appears when it is whole.
+        frames: (h, w, 3) with even sides, uint8, or uint16 for a source of 10 bits.
+        reader: of the source, for depth and colours.
+        rate: frames a second, about.
+    """
+    av = require("av", "video")
+    stored, given = ("yuv420p", "rgb24") if reader.depth == 8 else ("yuv420p10le", "rgb48")
+    with replacing(path) as temporary, av.open(str(temporary), mode="w", format="matroska") as container:
+        stream: Any = None
+        for number, frame in enumerate(frames):
+            if stream is None:
+                options = {"crf": QUALITY[reader.depth], "bf": "0"}  # without B-frames, packets are in order
+                stream = container.add_stream("libx264", rate=rate.limit_denominator(1001), options=options)
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = stored
+                context = stream.codec_context
+                context.color_range = LIMITED
+                for name, tag in reader.colours.tags.items():
+                    setattr(context, name, tag)
+            raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=given).reformat(
+                format=stored, dst_colorspace=reader.colours.matrix, src_color_range=FULL,
+                dst_color_range=LIMITED, interpolation="BICUBIC",
+            )  # fmt: skip
+            raw.pts, raw.time_base = number, 1 / stream.codec_context.framerate
+            container.mux(stream.encode(raw))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def join_clip(
+    target: Path, pieces: list[Path], times: np.ndarray, end: float, reader: ClipReader, *, slower: float = 1.0
+) -> int:
+    """Join pieces that `write_frames` made, with the source's sound.
+
+    Args:
+        target: .mp4, .m4v, .mov or .mkv; appears when it is whole.
+        pieces: in their order.
+        times: of their frames, ascending.
+        end: when the last frame ends.
+        reader: of the source.
+        slower: by what sound is stretched; frames' times are as given.
+
+    Returns:
+        Packets of sound that could not be decoded and were left out.
+
+    Raises:
+        InputError: if the pieces do not have as many frames as there are times.
+    """
+    av = require("av", "video")
+    kind = MUXERS[target.suffix.lower()]
+    lost = [0]
+    ticks = np.rint(np.append(times, end) * TICKS).astype(np.int64)
+    with (
+        replacing(target) as temporary,
+        av.open(str(temporary), mode="w", format=kind) as container,
+        av.open(str(reader.path)) as source,
+        av.open(str(pieces[0])) as first,
+    ):
+        container.metadata.update(reader.metadata)
+        video = container.add_stream_from_template(first.streams.video[0])
+        video.time_base = Fraction(1, TICKS)
+        tracks = [_pictures(av, pieces, ticks, video)]
+        for sound in source.streams.audio:
+            known = SOUNDS[kind]
+            if slower == 1 and (known is None or sound.codec_context.name in known):
+                copy = container.add_stream_from_template(sound)
+                tracks.append(_copied(av, reader.path, sound.index, copy))
+            else:
+                coded = container.add_stream("aac", rate=sound.codec_context.sample_rate)
+                coded.layout = sound.codec_context.layout
+                tracks.append(_stretched(av, reader.path, sound.index, coded, slower, lost))
+        for _, packet in heapq.merge(*tracks, key=lambda pair: pair[0]):
+            container.mux_one(packet)
+    return lost[0]
+
+
+def _pictures(av: Any, pieces: list[Path], ticks: np.ndarray, stream: Any) -> Iterator[tuple[float, Any]]:
+    number = 0
+    for piece in pieces:
+        with av.open(str(piece)) as container:
+            for packet in container.demux(video=0):
+                if packet.dts is None:
+                    continue
+                if number + 1 >= len(ticks):
+                    raise InputError(f"pieces with more than {len(ticks) - 1} frames", "those of this run")
+                packet.pts = packet.dts = int(ticks[number])
+                packet.duration, packet.time_base = int(ticks[number + 1] - ticks[number]), Fraction(1, TICKS)
+                packet.stream = stream
+                yield ticks[number] / TICKS, packet
+                number += 1
+    if number + 1 != len(ticks):
+        raise InputError(f"pieces with {number} frames", f"{len(ticks) - 1}", "start again without --resume")
+
+
+def _copied(av: Any, path: Path, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
+    with av.open(str(path)) as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.dts is None or packet.is_corrupt:
+                continue
+            packet.stream = stream
+            yield float(packet.dts * packet.time_base), packet
+
+
+def _stretched(
+    av: Any, path: Path, index: int, stream: Any, slower: float, lost: list[int]
+) -> Iterator[tuple[float, Any]]:
+    """Sound, so many times slower, coded anew; its samples are counted from the time of the first one."""
+    begin, count, time_base = None, 0, None
+    for frame in _slowed(av, path, index, slower, lost):
+        if begin is None:
+            begin, time_base = frame.time or 0.0, Fraction(1, frame.sample_rate)
+            count = round(begin * frame.sample_rate)
+        frame.pts, frame.time_base = count, time_base
+        count += frame.samples
+        for packet in stream.encode(frame):
+            yield float(packet.dts * packet.time_base), packet
+    if begin is not None:
+        for packet in stream.encode():
+            yield float(packet.dts * packet.time_base), packet
+
+
+def _slowed(av: Any, path: Path, index: int, slower: float, lost: list[int]) -> Iterator[Any]:
+    """The decoded sound; the first frame has its slowed time."""
+    with av.open(str(path)) as container:
+        stream, graph = container.streams[index], None
+        first = True
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                lost[0] += 1
+                continue
+            for frame in frames:
+                if slower == 1:
+                    yield frame
+                    continue
+                if graph is None:
+                    graph, begin = _stretching(av, stream, slower), frame.time or 0.0
+                graph.push(frame)
+                for slow in _pulled(av, graph):
+                    if first:
+                        slow.pts, slow.time_base, first = round(begin * slower * TICKS), Fraction(1, TICKS), False
+                    yield slow
+        if graph is not None:
+            graph.push(None)
+            yield from _pulled(av, graph)
+
+
+def _stretching(av: Any, stream: Any, slower: float) -> Any:
+    """A chain of filters, each of which may halve the tempo at most."""
+    graph, tempo = av.filter.Graph(), 1 / slower
+    chain = [graph.add_abuffer(template=stream)]
+    while tempo < SLOWEST:
+        chain.append(graph.add("atempo", str(SLOWEST)))
+        tempo /= SLOWEST
+    chain += [graph.add("atempo", f"{tempo:.9f}"), graph.add("abuffersink")]
+    graph.link_nodes(*chain).configure()
+    return graph
+
+
+def _pulled(av: Any, graph: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
