@@ -71,7 +71,8 @@ def evaluate(
 
 def evaluate_model(run: Run, model: str, against: Path | None, scales: str, protocol: str, average: bool) -> None:
     """Measure a model that enlarges on the pictures of a folder, beside bicubic interpolation."""
-    from ungrid.cli.upscale import factors_of, pictures_of
+    from ungrid.cli.sizes import factors_of
+    from ungrid.cli.upscale import pictures_of
 
     if against is None or not against.is_dir():
         raise InputError(f"a model against {against}", "--against and a folder of pictures")

@@ -1,7 +1,6 @@
-"""`ungrid upscale INPUT -s 3.7 -o OUT`: pictures at any scale."""
+"""`ungrid upscale INPUT -s 3.7 -o OUT`: pictures at any scale, and clips."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ungrid._base.errors import InputError
+from ungrid.cli.clips import VIDEOS, upscale_clip
 from ungrid.cli.run import FAILED, Run, check_target, readable
+from ungrid.cli.sizes import Wanted, check_disk, shape_of, wanted_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,19 @@ RATE = 9e4  # input pixels a second of the light model on two cores, measured at
 
 def upscale(
     run: Run,
-    source: Annotated[Path, Argument(metavar="INPUT", help="A picture, or a folder of pictures.")],
-    output: Annotated[Path, Option("--output", "-o", metavar="OUT", help="A picture, or a folder.")],
+    source: Annotated[Path, Argument(metavar="INPUT", help="A picture, a folder of pictures, or a clip.")],
+    output: Annotated[Path, Option("--output", "-o", metavar="OUT", help="A picture, a folder, or a clip.")],
     scale: Annotated[
         str | None, Option("--scale", "-s", metavar="S|SxT", help="Times across and down: 3.7, or 2x1.5.")
     ] = None,
     size: Annotated[str | None, Option(metavar="WxH|W", help="Pixels of the result, or its width alone.")] = None,
+    time_scale: Annotated[
+        int | None, Option("--time-scale", metavar="K", help="Of a clip: K frames for each one.")
+    ] = None,
+    fps: Annotated[float | None, Option("--fps", help="Of a clip: frames a second, in place of --time-scale.")] = None,
+    slow: Annotated[
+        float, Option("--slow", metavar="F", help="Of a clip: play it F times slower; voices keep their pitch.")
+    ] = 1.0,
     model: Annotated[str, Option(help="light, or a file .model, or .pth as LIIF's authors publish them.")] = "light",
     denoise: Annotated[
         str, Option(help="auto, on or off: of light, the weights for pictures with noise or the blocks of JPEG.")
@@ -40,14 +48,26 @@ def upscale(
     average: Annotated[
         bool, Option("--average", help="Mean over the eight orientations: eight times the work, about 0.1 dB.")
     ] = False,
-    resume: Annotated[bool, Option("--resume", help="Of a folder: leave out pictures that are already there.")] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on: leave out pictures of a folder that are there; finish a clip.")
+    ] = False,
 ) -> None:
-    """Enlarge pictures; alpha, grey, 16 bits, colour profile and EXIF tags are kept."""
-    if (scale is None) == (size is None):
-        raise InputError(f"scale {scale} and size {size}", "one of --scale and --size")
+    """Enlarge pictures, keeping alpha, grey, 16 bits, colour profile and EXIF tags; enlarge clips, in time too."""
     if denoise not in CHOICES or (denoise == "on" and model != "light"):
         raise InputError(f"--denoise {denoise} of the model {model!r}", "auto, on or off, of light")
-    wanted = factors_of(scale) if scale is not None else pixels_of(str(size))
+    in_time = time_scale is not None or fps is not None or slow != 1
+    if source.suffix.lower() in VIDEOS:
+        if average or denoise == "on":
+            raise InputError("--average or --denoise on of a clip", "these flags with pictures")
+        whole = "1" if in_time and scale is None and size is None else scale
+        upscale_clip(
+            run, source, output, wanted_size(whole, size), model=model, time_scale=time_scale, fps=fps, slow=slow,
+            bfloat16=bfloat16, resume=resume,
+        )  # fmt: skip
+        return
+    if in_time:
+        raise InputError(f"--time-scale, --fps or --slow of {source}", f"a clip: {' '.join(VIDEOS)}")
+    wanted = wanted_size(scale, size)
     pictures = [source] if not source.is_dir() else pictures_of(source)
     if source.is_dir():
         if output.exists() and not output.is_dir():
@@ -71,7 +91,7 @@ def upscale(
             continue
         try:
             options: dict[str, Any] = {"denoise": denoise, "bfloat16": bfloat16, "average": average}
-            one(run, upscalers, picture, target, wanted, scale is not None, **options)
+            one(run, upscalers, picture, target, wanted, **options)
         except InputError as error:
             if not source.is_dir():
                 raise
@@ -90,8 +110,7 @@ def one(
     upscalers: "dict[str, Upscaler]",
     picture: Path,
     target: Path,
-    wanted: tuple[float, float] | tuple[int | None, int],
-    is_scale: bool,
+    wanted: Wanted,
     *,
     denoise: str,
     bfloat16: bool,
@@ -104,7 +123,7 @@ def one(
     for note in given.notes:
         run.say(note)
     h, w = given.colours.shape[:2]
-    shape = shape_of((h, w), wanted, is_scale)
+    shape = shape_of((h, w), wanted)
     upscaler = chosen(run, upscalers, picture, given, denoise)
     dtype = stored_type(given, target)
     check_room(given, shape, target, dtype)
@@ -149,44 +168,6 @@ def chosen(run: Run, upscalers: "dict[str, Upscaler]", picture: Path, given: "Ph
     return other[0] if reason else first
 
 
-def factors_of(text: str) -> tuple[float, float]:
-    """The factors (down, across) that ``--scale`` names.
-
-    Raises:
-        InputError: if it names none, or one that is not positive.
-    """
-    try:
-        parts = [float(part) for part in text.lower().split("x")]
-    except ValueError:
-        parts = []
-    if len(parts) not in (1, 2) or not all(0 < part < float("inf") for part in parts):
-        raise InputError(f"the scale {text!r}", "a number above 0 such as 3.7, or two such as 2x1.5")
-    return parts[-1], parts[0]
-
-
-def pixels_of(text: str) -> tuple[int | None, int]:
-    """Rows (None: as the picture's sides ask) and columns that ``--size`` names.
-
-    Raises:
-        InputError: if it names none.
-    """
-    parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
-        raise InputError(f"the size {text!r}", "pixels such as 1920x1080, or a width such as 1920")
-    return (int(parts[1]) if len(parts) == 2 else None), int(parts[0])
-
-
-def shape_of(
-    size: tuple[int, int], wanted: tuple[float, float] | tuple[int | None, int], is_scale: bool
-) -> tuple[int, int]:
-    """Rows and columns of the result."""
-    if is_scale:
-        rows, columns = (max(1, round(n * float(factor or 1))) for n, factor in zip(size, wanted, strict=True))
-        return rows, columns
-    columns = int(wanted[1])
-    return int(wanted[0] or max(1, round(size[0] * columns / size[1]))), columns
-
-
 def pictures_of(folder: Path) -> list[Path]:
     """The pictures of a folder and its folders.
 
@@ -228,10 +209,7 @@ def check_room(given: "Photograph", shape: tuple[int, int], target: Path, dtype:
             raise InputError(
                 f"{what}, which needs {needed / 1e9:.3g} GB of memory", f"{free / 1e9:.3g} GB", "a smaller one"
             )
-    place = next(folder for folder in target.absolute().parents if folder.exists())
-    stored = shape[0] * shape[1] * 3 * np.dtype(dtype).itemsize
-    if stored > shutil.disk_usage(place).free:
-        raise InputError(f"{what}, up to {stored / 1e9:.3g} GB on disk", f"that much room in {place}", "a smaller one")
+    check_disk(shape[0] * shape[1] * 3 * np.dtype(dtype).itemsize, what, target)
 
 
 def show_on_page(run: Run, picture: Path, before: "np.ndarray", after: "np.ndarray") -> None:

@@ -55,9 +55,7 @@ class VideoField(Field):
             self.register_buffer(f"{name}_latents", like.new_zeros(1, network.image.channels, *shape))
 
     @classmethod
-    def encode(
-        cls, network: LightVideo, first: np.ndarray, second: np.ndarray, box: Box | None = None
-    ) -> "VideoField":
+    def encode(cls, network: LightVideo, first: np.ndarray, second: np.ndarray, box: Box | None = None) -> "VideoField":
         """The field of two frames (h, w, 3) in [0, 1].
 
         Raises:

@@ -8,6 +8,7 @@ container can hold it and its times stay; otherwise it is coded with AAC, slower
 """
 
 import heapq
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from ungrid._base.errors import InputError
 from ungrid._base.optional import require
 from ungrid.io.files import existing_file, opened, replacing
 
+RGB = {8: "rgb24", 10: "rgb48le"}  # by bits, FFmpeg's names of what we hold
+STORED = {8: "yuv420p", 10: "yuv420p10le"}  # and of what is written
 TICKS = 90_000  # of a second, in which times are written
 QUALITY = {8: "17", 10: "16"}  # x264's constant rate factor: 17 to 18 is commonly called visually lossless
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -29,6 +32,7 @@ SOUNDS = {"mp4": _IN_MP4, "mov": _IN_MP4 | {"pcm_s16le", "pcm_s16be", "pcm_s24le
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # of ITU-T H.273's numbers, what the converter calls them
 HD = 720  # rows from which a clip that names no matrix has that of BT.709, and below which that of BT.601
 LIMITED, FULL = 1, 2  # ranges of YUV
+AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 88200, 64000, 96000)
 SLOWEST = 0.5  # of a filter that stretches sound; more takes several
 
 
@@ -68,17 +72,26 @@ class Frame:
     def pixels(self) -> np.ndarray:
         """(h, w, 3), upright."""
         given = self.raw.to_ndarray(
-            format="rgb24" if self.depth == 8 else "rgb48",
+            format=RGB[self.depth],
             src_colorspace=self.colours.matrix,
             src_color_range=FULL if self.colours.full else LIMITED,
             dst_color_range=FULL,
-            interpolation="BICUBIC",
+            interpolation=_exact(),
         )
         return np.ascontiguousarray(np.rot90(given, k=round(self.raw.rotation / 90)))
 
     def thumbnail(self, side: int) -> np.ndarray:
         """The mean grey of side x side parts, in [0, 1]; not turned."""
         return self.raw.to_ndarray(format="gray", width=side, height=side, interpolation="AREA") / np.float32(255)
+
+
+def _exact() -> Any:
+    """The converter's flags; its faster roundings darken colours by up to three hundredths of their range."""
+    from av.video.reformatter import Interpolation
+
+    return (
+        Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    )
 
 
 class ClipReader:
@@ -107,7 +120,7 @@ class ClipReader:
             if not container.streams.video:
                 raise InputError(f"{self.path} has no video stream", "a clip with pictures")
             video = container.streams.video[0]
-            first = next(container.decode(video), None)
+            first = next(self._decoded(av, container, video), None)
             if first is None:
                 raise InputError(f"{self.path} has no frame that can be decoded", "a clip with pictures")
             context = video.codec_context
@@ -173,7 +186,7 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], reader: ClipReader, r
         rate: frames a second, about.
     """
     av = require("av", "video")
-    stored, given = ("yuv420p", "rgb24") if reader.depth == 8 else ("yuv420p10le", "rgb48")
+    stored = STORED[reader.depth]
     with replacing(path) as temporary, av.open(str(temporary), mode="w", format="matroska") as container:
         stream: Any = None
         for number, frame in enumerate(frames):
@@ -186,9 +199,9 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], reader: ClipReader, r
                 context.color_range = LIMITED
                 for name, tag in reader.colours.tags.items():
                     setattr(context, name, tag)
-            raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=given).reformat(
+            raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=RGB[reader.depth]).reformat(
                 format=stored, dst_colorspace=reader.colours.matrix, src_color_range=FULL,
-                dst_color_range=LIMITED, interpolation="BICUBIC",
+                dst_color_range=LIMITED, interpolation=_exact(),
             )  # fmt: skip
             raw.pts, raw.time_base = number, 1 / stream.codec_context.framerate
             container.mux(stream.encode(raw))
@@ -233,10 +246,11 @@ def join_clip(
             known = SOUNDS[kind]
             if slower == 1 and (known is None or sound.codec_context.name in known):
                 copy = container.add_stream_from_template(sound)
-                tracks.append(_copied(av, reader.path, sound.index, copy))
+                tracks.append(_copied(av, reader.path, sound.index, copy, kind != "matroska"))
             else:
-                coded = container.add_stream("aac", rate=sound.codec_context.sample_rate)
-                coded.layout = sound.codec_context.layout
+                rate, channels = sound.codec_context.sample_rate, sound.codec_context.channels
+                coded = container.add_stream("aac", rate=rate if rate in AAC_RATES else AAC_RATES[0])
+                coded.layout = "mono" if channels == 1 else "stereo"
                 tracks.append(_stretched(av, reader.path, sound.index, coded, slower, lost))
         for _, packet in heapq.merge(*tracks, key=lambda pair: pair[0]):
             container.mux_one(packet)
@@ -248,7 +262,7 @@ def _pictures(av: Any, pieces: list[Path], ticks: np.ndarray, stream: Any) -> It
     for piece in pieces:
         with av.open(str(piece)) as container:
             for packet in container.demux(video=0):
-                if packet.dts is None:
+                if packet.pts is None:  # the end
                     continue
                 if number + 1 >= len(ticks):
                     raise InputError(f"pieces with more than {len(ticks) - 1} frames", "those of this run")
@@ -261,13 +275,16 @@ def _pictures(av: Any, pieces: list[Path], ticks: np.ndarray, stream: Any) -> It
         raise InputError(f"pieces with {number} frames", f"{len(ticks) - 1}", "start again without --resume")
 
 
-def _copied(av: Any, path: Path, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
+def _copied(av: Any, path: Path, index: int, stream: Any, edits: bool) -> Iterator[tuple[float, Any]]:
     with av.open(str(path)) as container:
         for packet in container.demux(container.streams[index]):
             if packet.dts is None or packet.is_corrupt:
                 continue
+            begin = float(packet.dts * packet.time_base)
+            if begin + float((packet.duration or 0) * packet.time_base) <= 0 and not edits:
+                continue  # a coder's run-up, which would delay all that follows where a container cannot hide it
             packet.stream = stream
-            yield float(packet.dts * packet.time_base), packet
+            yield begin, packet
 
 
 def _stretched(
@@ -308,22 +325,40 @@ def _slowed(av: Any, path: Path, index: int, slower: float, lost: list[int]) -> 
                 graph.push(frame)
                 for slow in _pulled(av, graph):
                     if first:
-                        slow.pts, slow.time_base, first = round(begin * slower * TICKS), Fraction(1, TICKS), False
+                        late = begin * slower + run_up(slower, frame.sample_rate)
+                        slow.pts, slow.time_base, first = round(late * TICKS), Fraction(1, TICKS), False
                     yield slow
         if graph is not None:
             graph.push(None)
             yield from _pulled(av, graph)
 
 
-def _stretching(av: Any, stream: Any, slower: float) -> Any:
-    """A chain of filters, each of which may halve the tempo at most."""
-    graph, tempo = av.filter.Graph(), 1 / slower
-    chain = [graph.add_abuffer(template=stream)]
+def tempos(slower: float) -> list[float]:
+    """The tempos of a chain of filters, each of which may halve it at most."""
+    found, tempo = [], 1 / slower
     while tempo < SLOWEST:
-        chain.append(graph.add("atempo", str(SLOWEST)))
+        found.append(SLOWEST)
         tempo /= SLOWEST
-    chain += [graph.add("atempo", f"{tempo:.9f}"), graph.add("abuffersink")]
-    graph.link_nodes(*chain).configure()
+    return [*found, tempo]
+
+
+def run_up(slower: float, sample_rate: int) -> float:
+    """Seconds by which the filters give their sound too early.
+
+    Filter `atempo` overlaps fragments of a 24th of a second, rounded up to a power of two of samples, and begins with the
+    first one whole: its sound is early by ``1 - tempo`` of a fragment, which the filters after it stretch.
+    """
+    fragment = 2 ** math.ceil(math.log2(sample_rate / 24)) / sample_rate
+    early = 0.0
+    for tempo in tempos(slower):
+        early = early / tempo + fragment * max(0.0, 1 - tempo)
+    return early
+
+
+def _stretching(av: Any, stream: Any, slower: float) -> Any:
+    graph = av.filter.Graph()
+    filters = [graph.add("atempo", f"{tempo:.9f}") for tempo in tempos(slower)]
+    graph.link_nodes(graph.add_abuffer(template=stream), *filters, graph.add("abuffersink")).configure()
     return graph
 
 

@@ -135,6 +135,22 @@ class LightVideo(nn.Module):
         change = 4 * t * (1 - t) * self.correction(functional.relu(z))
         return blend + change[:, CHANNELS:], picture + change[:, :CHANNELS]
 
+    def with_motion(
+        self,
+        frames: tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]],
+        times: Float[Tensor, " b"],
+        rows: np.ndarray,
+        columns: np.ndarray,
+        scale: Float[Tensor, "2"],
+    ) -> tuple[Float[Tensor, "b 3 y x"], Float[Tensor, "b 4 h w"]]:
+        """The colours of `forward`, and the motions from the times to the first and to the second frame."""
+        latents = self.image.latents(frames[0]), self.image.latents(frames[1])
+        motion = self.motion(*frames, times)
+        at, picture = self.between(frames, latents, motion, times)
+        t = times.to(motion).reshape(-1, 1, 1, 1)
+        ways = torch.cat([t * motion[:, :2], (1 - t) * motion[:, 2:4]], dim=1)
+        return self.image.on_lattice(at, picture, rows, columns, scale), ways
+
     def forward(
         self,
         frames: tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]],
@@ -144,6 +160,4 @@ class LightVideo(nn.Module):
         scale: Float[Tensor, "2"],
     ) -> Float[Tensor, "b 3 y x"]:
         """The colours at a lattice of positions, each pair of frames at its own time."""
-        latents = self.image.latents(frames[0]), self.image.latents(frames[1])
-        at, picture = self.between(frames, latents, self.motion(*frames, times), times)
-        return self.image.on_lattice(at, picture, rows, columns, scale)
+        return self.with_motion(frames, times, rows, columns, scale)[0]

@@ -1,4 +1,4 @@
-"""Images at any scale: networks that turn a picture into a continuous one."""
+"""Pictures at any scale, clips at any scale and time: networks that turn what has pixels into what is continuous."""
 
 from ungrid.upscale.clips import clip_files as clip_files
 from ungrid.upscale.clips import read_clip as read_clip
@@ -8,7 +8,9 @@ from ungrid.upscale.evaluation import bicubic as bicubic
 from ungrid.upscale.evaluation import mean_psnr as mean_psnr
 from ungrid.upscale.evaluation import pair as pair
 from ungrid.upscale.loading import Upscaler as Upscaler
+from ungrid.upscale.loading import VideoUpscaler as VideoUpscaler
 from ungrid.upscale.loading import load as load
+from ungrid.upscale.loading import load_video as load_video
 from ungrid.upscale.moments import Moment as Moment
 from ungrid.upscale.moments import Moments as Moments
 from ungrid.upscale.photographs import Photograph as Photograph
@@ -22,6 +24,10 @@ from ungrid.upscale.pictures import picture_files as picture_files
 from ungrid.upscale.pictures import read_pictures as read_pictures
 from ungrid.upscale.resize import resized as resized
 from ungrid.upscale.resize import shrunk as shrunk
+from ungrid.upscale.streaming import Scan as Scan
+from ungrid.upscale.streaming import plan as plan
+from ungrid.upscale.streaming import scan as scan
+from ungrid.upscale.streaming import upscale_clip as upscale_clip
 from ungrid.upscale.tiles import enlarge as enlarge
 from ungrid.upscale.tiles import fractions as fractions
 from ungrid.upscale.training import Schedule as Schedule

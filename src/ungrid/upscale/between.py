@@ -6,6 +6,7 @@ picture; what comes after needs strips of rows, as high as the motion makes it n
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
     """Equal parts of the rows, each of about `STRIP` pixels."""
     count = max(1, round(rows * columns / STRIP))
     bounds = np.linspace(0, rows, min(rows, count) + 1).round().astype(int).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 @torch.no_grad()
@@ -63,7 +64,8 @@ def frame_at(
 
     Args:
         network: in evaluation mode.
-        first, second: as `seen` gives them; the second may be None at time 0.
+        first: as `seen` gives it.
+        second: likewise; may be None at time 0.
         time: in [0, 1].
         shape: rows and columns of the result.
         bfloat16: run the network's products in 16 bits.

@@ -70,7 +70,11 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
 def cuts(frames: list[np.ndarray]) -> list[int]:
     """The numbers of the frames (h, w, 3) uint8 with which a new scene begins."""
     thumbs = np.stack([thumbnail(frame) for frame in frames])
-    change = np.abs(np.diff(thumbs, axis=0)).mean(axis=(1, 2))
-    if not len(change):
+    return cut_numbers(np.abs(np.diff(thumbs, axis=0)).mean(axis=(1, 2)))
+
+
+def cut_numbers(changes: np.ndarray) -> list[int]:
+    """The numbers of the frames with which a new scene begins, by the mean changes (n - 1,) of the squares."""
+    if not len(changes):
         return []
-    return [int(k) + 1 for k in np.flatnonzero((change > CUT) & (change > JUMP * np.median(change)))]
+    return [int(k) + 1 for k in np.flatnonzero((changes > CUT) & (changes > JUMP * np.median(changes)))]

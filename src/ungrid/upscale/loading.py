@@ -1,7 +1,7 @@
 """Networks that enlarge pictures, by name or from files, and what one calls to enlarge with them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, cast
@@ -11,13 +11,15 @@ import torch
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Box
-from ungrid.fields import LatentField
+from ungrid.fields import LatentField, VideoField
 from ungrid.io import load_model
 from ungrid.io.files import decoding, existing_file
-from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, MetaSR
-from ungrid.upscale.tiles import enlarge
+from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, LightVideo, MetaSR
+from ungrid.upscale.between import frame_at, seen
+from ungrid.upscale.tiles import enlarge, fractions
 
 SHIPPED = ("light", "denoise")
+SHIPPED_VIDEO = "video"
 PUBLISHED = (".pth", ".pt")  # the container in which LIIF's authors published their weights
 LARGEST = 1 << 26  # pixels of a picture whose latents a field holds
 
@@ -88,6 +90,79 @@ class Upscaler:
         )  # fmt: skip
 
 
+class VideoUpscaler:
+    """A trained network of clips: called with two frames it gives what lies between them.
+
+    Attributes:
+        network: in evaluation mode.
+        name: of the model.
+        card: how it came about.
+    """
+
+    def __init__(self, network: LightVideo, name: str, card: dict[str, Any]) -> None:
+        self.network = network.eval()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.name, self.card = name, card
+
+    def to(self, device: torch.device | str) -> "VideoUpscaler":
+        """The same on another device."""
+        return VideoUpscaler(self.network.to(device), self.name, self.card)
+
+    def __call__(self, first: np.ndarray, second: np.ndarray, box: Box | None = None) -> VideoField:
+        """The field of two frames (h, w, 3) in [0, 1], uint8 or uint16.
+
+        Raises:
+            InputError: if they have other shapes, or so many pixels that their latents do not fit; `between` takes any size.
+        """
+        frames = _pair(first, second)
+        if frames[0].shape[0] * frames[0].shape[1] > LARGEST:
+            raise InputError(f"frames of shape {first.shape}", f"at most {LARGEST} pixels", "use between")
+        return VideoField.encode(self.network, fractions(frames[0]), fractions(frames[1]), box)
+
+    def between(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        times: Sequence[float],
+        scale: float | tuple[float, float] | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        bfloat16: bool = False,
+        dtype: type[np.generic] = np.float32,
+    ) -> np.ndarray:
+        """The frames at some times between two others.
+
+        Args:
+            first: (h, w, 3) in [0, 1], or uint8, or uint16, at time 0.
+            second: likewise, at time 1.
+            times: in [0, 1].
+            scale: output pixels per pixel, or (down, across).
+            shape: rows and columns of the result, in place of the scale.
+            bfloat16: run the network's products in 16 bits.
+            dtype: float32 in [0, 1], uint8 or uint16 of the result.
+
+        Returns:
+            (times, rows, columns, 3).
+
+        Raises:
+            InputError: if frames, times or scale cannot be used.
+        """
+        if not all(0 <= time <= 1 for time in times):
+            raise InputError(f"times {list(times)}", "numbers in [0, 1], between the frames")
+        frames = _pair(first, second)
+        target = target_shape(frames[0].shape[:2], scale, shape)
+        one, other = (seen(self.network, frame, bfloat16=bfloat16) for frame in frames)
+        return np.stack(
+            [frame_at(self.network, one, other, time, target, bfloat16=bfloat16, dtype=dtype) for time in times]
+        )
+
+
+def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if first.shape != second.shape:
+        raise InputError(f"frames of shapes {first.shape} and {second.shape}", "one shape")
+    return _checked(first), _checked(second)
+
+
 def target_shape(
     size: tuple[int, ...], scale: float | tuple[float, float] | None, shape: tuple[int, int] | None
 ) -> tuple[int, int]:
@@ -130,8 +205,7 @@ def load(name: str | os.PathLike[str] = "light") -> Upscaler:
         InputError: if there is no such model, or the file is none, damaged, or of another kind of network.
     """
     if str(name) in SHIPPED:
-        with as_file(files("ungrid.upscale").joinpath("models", f"{name}.model")) as path:
-            network, card = load_model(path)
+        network, card = _shipped(str(name))
         return Upscaler(cast(ContinuousNetwork, network), str(name), card)
     path = Path(name)
     if not path.suffix and not path.exists():
@@ -143,6 +217,29 @@ def load(name: str | os.PathLike[str] = "light") -> Upscaler:
     if not isinstance(network, ContinuousNetwork):
         raise InputError(f"{source} holds a {type(network).__name__}", "a network that enlarges pictures")
     return Upscaler(network, source.stem, card)
+
+
+def load_video(name: str | os.PathLike[str] = SHIPPED_VIDEO) -> VideoUpscaler:
+    """A model of clips by name, or from a ``.model`` file.
+
+    Args:
+        name: ``"video"``, which comes with the package; or a path.
+
+    Raises:
+        InputError: if there is no such model, or the file is none, damaged, or of another kind of network.
+    """
+    if str(name) == SHIPPED_VIDEO:
+        network, card = _shipped(SHIPPED_VIDEO)
+    else:
+        network, card = load_model(existing_file(name))
+    if not isinstance(network, LightVideo):
+        raise InputError(f"{name} holds a {type(network).__name__}", "a network of clips")
+    return VideoUpscaler(network, Path(name).stem, card)
+
+
+def _shipped(name: str) -> tuple[torch.nn.Module, dict[str, Any]]:
+    with as_file(files("ungrid.upscale").joinpath("models", f"{name}.model")) as path:
+        return load_model(path)
 
 
 def published(path: Path) -> ContinuousNetwork:

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from ungrid._base.errors import InputError
 from ungrid.upscale.pictures import SCALES, stacked
-from ungrid.upscale.synthetic import exposed, random_layers
+from ungrid.upscale.synthetic import exposed, motions_at, random_layers
 
 SIDE = 64  # pixels of a small frame
 STEPS = (2, 5)  # of a clip, between the frames of a pair; the last one is left out
 FASTEST = 16.0  # small pixels from one frame of a made pair to the other
 EXPOSURE = 0.3  # longest, as a share of the time between the frames
 UNCHANGED = 0.5  # share of batches at the frames' own size: motion is learned there at the least cost
+Turn = tuple[bool, int, int]  # transposed; down and across: -1 where mirrored
+Drawn = tuple[list[np.ndarray], float, np.ndarray, np.ndarray | None]  # the pair, the time, the truth, the motion
 STILL = 0.004  # mean change between the frames of a real pair, below which it is mostly passed over
 
 
@@ -34,6 +36,8 @@ class Moment:
         high: (b, 3, y, x), the truth at the positions.
         rows, columns: (y,) and (x,) float64.
         scale: of all of them.
+        motion: (b, 4, side, side), (x, y) in pixels from the times to the first and to the second frame.
+        known: (b,), 1 where the motion is known, else 0.
     """
 
     first: Tensor
@@ -43,6 +47,8 @@ class Moment:
     rows: np.ndarray
     columns: np.ndarray
     scale: float
+    motion: Tensor
+    known: Tensor
 
 
 class Moments:
@@ -103,25 +109,36 @@ class Moments:
         top, left = rng.integers(0, side - length + 1, 2)
         ratio = side / self.side
         rows, columns = ((first + np.arange(length) + 0.5) / ratio - 0.5 for first in (top, left))
-        firsts, seconds, times, high = [], [], [], []
+        firsts, seconds, times, high, motions = [], [], [], [], []
         for k in range(self.part[0], self.size, self.part[1]):
             draw = np.random.default_rng(int(seeds[k]))
-            ends, time, truth = self._made(side, draw) if draw.random() < self.made else self._real(side, draw)
-            first, second, truth = turned([*ends, truth], draw)
+            made = draw.random() < self.made
+            ends, time, truth, motion = self._made(side, draw) if made else self._real(side, draw)
+            turn = random_turn(draw)
+            first, second, truth = (turned(frame, turn) for frame in (*ends, truth))
+            known = motion is not None and side == self.side
+            motions.append(turned_motion(motion, turn) if motion is not None and known else None)
             firsts.append(self._small(first))
             seconds.append(self._small(second))
             times.append(time)
             high.append(truth[top : top + length, left : left + length])
         when = torch.tensor(times, dtype=torch.float64)
-        return Moment(stacked(firsts), stacked(seconds), when, stacked(high), rows, columns, ratio)
+        nothing = np.zeros((self.side, self.side, 4))
+        motion = np.stack([nothing if one is None else one for one in motions])
+        return Moment(
+            stacked(firsts), stacked(seconds), when, stacked(high), rows, columns, ratio,
+            torch.from_numpy(motion).float().permute(0, 3, 1, 2),
+            torch.tensor([float(one is not None) for one in motions]),
+        )  # fmt: skip
 
-    def _made(self, side: int, rng: np.random.Generator) -> tuple[list[np.ndarray], float, np.ndarray]:
+    def _made(self, side: int, rng: np.random.Generator) -> Drawn:
         layers = random_layers(self.pictures, side, FASTEST * side / self.side, rng)
         time, exposure = rng.uniform(0, 1), EXPOSURE * max(0.0, rng.uniform(-1, 1))
         frames = [np.rint(255 * exposed(layers, t, side, exposure)).astype(np.uint8) for t in (0.0, 1.0, time)]
-        return frames[:2], time, frames[2]
+        motion = np.concatenate(motions_at(layers, time, side), axis=-1) if side == self.side else None
+        return frames[:2], time, frames[2], motion
 
-    def _real(self, side: int, rng: np.random.Generator) -> tuple[list[np.ndarray], float, np.ndarray]:
+    def _real(self, side: int, rng: np.random.Generator) -> Drawn:
         for _ in range(8):
             clip = self.clips[rng.integers(len(self.clips))]
             steps = int(rng.integers(STEPS[0], min(STEPS[1], len(clip))))
@@ -134,7 +151,7 @@ class Moments:
             change = np.abs(seen[0].astype(np.float32) - seen[1]).mean() / 255
             if change > STILL:
                 break
-        return seen[:2], inner / steps, seen[2]
+        return seen[:2], inner / steps, seen[2], None
 
     def _small(self, frame: np.ndarray) -> np.ndarray:
         if frame.shape[0] == self.side:
@@ -142,8 +159,21 @@ class Moments:
         return np.asarray(Image.fromarray(frame).resize((self.side, self.side), Image.Resampling.BICUBIC))
 
 
-def turned(frames: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """The frames (n, n, 3), mirrored and transposed alike at random."""
+def random_turn(rng: np.random.Generator) -> Turn:
+    """One of the eight orientations."""
     transposed, down, across = rng.integers(2), rng.choice((-1, 1)), rng.choice((-1, 1))
-    frames = [frame.transpose(1, 0, 2) if transposed else frame for frame in frames]
-    return [np.ascontiguousarray(frame[::down, ::across]) for frame in frames]
+    return bool(transposed), int(down), int(across)
+
+
+def turned(frame: np.ndarray, turn: Turn) -> np.ndarray:
+    """A frame (n, n, c), transposed, then mirrored."""
+    transposed, down, across = turn
+    return np.ascontiguousarray((frame.transpose(1, 0, 2) if transposed else frame)[::down, ::across])
+
+
+def turned_motion(motion: np.ndarray, turn: Turn) -> np.ndarray:
+    """Two motions (n, n, 4) in a frame that is turned: their components turn, too."""
+    transposed, down, across = turn
+    found = turned(motion, turn)
+    found = found[..., [1, 0, 3, 2]] if transposed else found
+    return found * np.array([across, down, across, down])

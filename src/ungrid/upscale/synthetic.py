@@ -118,27 +118,38 @@ def random_layers(pictures: list[np.ndarray], side: int, fastest: float, rng: np
     return layers
 
 
-def drawn(layers: list[Layer], time: float, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The frame (side, side, 3) at a time, and the motions to times 0 and 1 of what its pixels show."""
+def drawn(layers: list[Layer], time: float, side: int) -> np.ndarray:
+    """The frame (side, side, 3) at a time."""
     frame = torch.zeros(1, 3, side, side)
+    for layer in layers:
+        back = np.linalg.inv(layer.path.matrix(time))
+        mask = _fetched(layer, layer.mask, back, side, "bilinear")
+        seen = _fetched(layer, layer.picture, back, side, "bicubic")
+        frame = mask * seen + (1 - mask) * frame
+    return frame[0].permute(1, 2, 0).clamp(0, 1).numpy()
+
+
+def motions_at(layers: list[Layer], time: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The motions (side, side, 2) to times 0 and 1 of what the pixels of the frame at a time show."""
     motions = np.zeros((2, side, side, 2))
     own = np.moveaxis(np.mgrid[:side, :side][::-1], 0, -1)
     for layer in layers:
         back = np.linalg.inv(layer.path.matrix(time))
-        n = layer.picture.shape[-1]
-        place = torch.from_numpy((2 * (moved(back, side) + layer.margin) + 1) / n - 1).float()[None]
-        mask = functional.grid_sample(layer.mask, place, "bilinear", "reflection", align_corners=False)
-        seen = functional.grid_sample(layer.picture, place, "bicubic", "reflection", align_corners=False)
-        frame = mask * seen + (1 - mask) * frame
-        front = mask[0, 0].numpy() > 0.5
+        front = _fetched(layer, layer.mask, back, side, "bilinear")[0, 0].numpy() > 0.5
         for k, end in enumerate((0.0, 1.0)):
             motions[k][front] = (moved(layer.path.matrix(end) @ back, side) - own)[front]
-    return frame[0].permute(1, 2, 0).clamp(0, 1).numpy(), motions[0], motions[1]
+    return motions[0], motions[1]
+
+
+def _fetched(layer: Layer, part: Tensor, back: np.ndarray, side: int, mode: str) -> Tensor:
+    """What a layer has where a homography from the frame to it leads."""
+    place = torch.from_numpy((2 * (moved(back, side) + layer.margin) + 1) / part.shape[-1] - 1).float()[None]
+    return functional.grid_sample(part, place, mode, "reflection", align_corners=False)
 
 
 def exposed(layers: list[Layer], time: float, side: int, exposure: float, instants: int = 3) -> np.ndarray:
     """The mean frame over an exposure around a time."""
     if exposure == 0:
-        return drawn(layers, time, side)[0]
+        return drawn(layers, time, side)
     times = time + exposure * ((np.arange(instants) + 0.5) / instants - 0.5)
-    return np.mean([drawn(layers, float(one), side)[0] for one in times], axis=0)
+    return np.mean([drawn(layers, float(one), side) for one in times], axis=0)

@@ -32,6 +32,7 @@ from ungrid.solvers.checkpoint import check_same_run, read_checkpoint, remove_ch
 from ungrid.upscale.moments import Moment
 from ungrid.upscale.pictures import Batch, Queries
 
+MOTION = 0.01  # weight of a pixel of a known motion's error beside the whole range of a colour's
 Network = ContinuousNetwork | LightVideo
 Drawn = Batch | Queries | Moment
 
@@ -97,17 +98,18 @@ class _Answers(nn.Module):
         super().__init__()
         self.network: Any = network
 
-    def forward(self, batch: Drawn, device: torch.device) -> Tensor:
+    def forward(self, batch: Drawn, device: torch.device) -> tuple[Tensor, Tensor | None]:
         with torch.autocast(device.type, torch.bfloat16, enabled=BFLOAT16 or device.type == "cuda"):
             if isinstance(batch, Queries):
                 low = batch.low.to(device)
                 latents = self.network.latents(low)
-                return self.network.at(latents, low, batch.position.to(device), batch.scales.to(device)).float()
+                return self.network.at(latents, low, batch.position.to(device), batch.scales.to(device)).float(), None
             lattice = batch.rows, batch.columns, torch.tensor([batch.scale] * 2, device=device)
             if isinstance(batch, Batch):
-                return self.network(batch.low.to(device), *lattice).float()
+                return self.network(batch.low.to(device), *lattice).float(), None
             frames = batch.first.to(device), batch.second.to(device)
-            return self.network(frames, batch.times.to(device), *lattice).float()
+            colours, motion = self.network.with_motion(frames, batch.times.to(device), *lattice)
+            return colours.float(), motion.float()
 
 
 class Training:
@@ -255,11 +257,14 @@ class Training:
         return float(loss.detach())
 
     def loss(self, batch: Drawn) -> Tensor:
-        """The mean absolute difference to the truth, or to the truth and the teacher."""
-        found = self.answers(batch, self.device)
+        """The mean absolute difference to the truth, or to the truth and the teacher; that of known motions beside it."""
+        found, motion = self.answers(batch, self.device)
         loss = (found - batch.high.to(self.device)).abs().mean()
+        if isinstance(batch, Moment):
+            known = batch.known.to(self.device)[:, None, None, None]
+            loss = loss + MOTION * (known * (motion - batch.motion.to(self.device))).abs().mean()
         if self.teacher is None:
             return loss
         with torch.no_grad():
-            taught = self.teacher(batch, self.device)
+            taught, _ = self.teacher(batch, self.device)
         return (1 - self.weight) * loss + self.weight * (found - taught).abs().mean()

@@ -1,0 +1,118 @@
+"""`ungrid upscale CLIP -s 2 --time-scale 4 -o OUT`: clips at any size and rate."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ungrid._base.errors import InputError
+from ungrid.cli.run import FAILED, INTERRUPTED, Run, check_target, readable
+from ungrid.cli.sizes import Wanted, check_disk, shape_of
+
+if TYPE_CHECKING:
+    from ungrid.io.streams import ClipReader
+    from ungrid.upscale.streaming import Plan, Scan
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+WRITTEN = (".mp4", ".m4v", ".mov", ".mkv")
+BYTES = 0.4  # a pixel and frame of the result on disk, more than most clips take, for the check of room
+RATES = (6e5, 9e5)  # input pixels a second read, and output pixels a second made, on two cores, for --plan
+
+
+def upscale_clip(
+    run: Run,
+    source: Path,
+    output: Path,
+    wanted: Wanted,
+    *,
+    model: str,
+    time_scale: int | None,
+    fps: float | None,
+    slow: float,
+    bfloat16: bool,
+    resume: bool,
+) -> None:
+    """Enlarge a clip, in time too."""
+    check_target(output, WRITTEN, source=source)
+    if time_scale is not None and fps is not None:
+        raise InputError(f"--time-scale {time_scale} and --fps {fps:g}", "one of the two")
+    if time_scale is not None and time_scale < 1:
+        raise InputError(f"--time-scale {time_scale}", "a whole number from 1")
+    run.start()
+    with run.setting_up():
+        from ungrid.io.streams import ClipReader
+        from ungrid.upscale import load_video, plan, scan
+        from ungrid.upscale import upscale_clip as write
+
+        upscaler = load_video("video" if model == "light" else model).to(run.device)
+    reader = ClipReader(source)
+    shape = even(run, shape_of(reader.shape, wanted))
+    began = time.perf_counter()
+    scanned = scan(reader)
+    made = plan(scanned, time_scale=time_scale or 1, fps=fps, slower=slow)
+    tell(run, reader, scanned)
+    check_disk(BYTES * shape[0] * shape[1] * len(made), f"a clip of {len(made)} frames", output)
+    facts = facts_of(reader, scanned, made, shape)
+    if run.common.plan:
+        run.details["plan"] = facts
+        run.answer_rows({**facts, "model": upscaler.name, "output": str(output)})
+        return
+    said = [time.perf_counter()]
+
+    def report(done: int, begin: int) -> None:
+        now = time.perf_counter()
+        if now - said[0] > 2:
+            said[0] = now
+            left = (now - began) / (done - begin) * (len(made) - done)
+            run.say(f"{source.name}: frame {done} of {len(made)}, {left:.0f} s left")
+
+    try:
+        lost = write(
+            upscaler.network, reader, output, shape, made, slower=slow, bfloat16=bfloat16, resume=resume,
+            run_of={"model": upscaler.name}, report=report,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        run.code = INTERRUPTED
+        run.answer(f"interrupted; what is done lies in {output}.parts: go on with --resume")
+        return
+    seconds = time.perf_counter() - began
+    run.outputs.append(str(output))
+    run.metrics["seconds_per_frame"] = seconds / len(made)
+    run.details.update({**facts, "model": upscaler.name, "bfloat16": bfloat16})
+    if scanned.damaged or lost:
+        run.code = FAILED
+        run.details["damaged_packets"] = {"pictures": scanned.damaged, "sound": lost}
+        run.answer(f"{source} is damaged: {scanned.damaged} packets of pictures and {lost} of sound were left out")
+    run.answer(
+        f"{output}: {len(made)} frames of {shape[1]} x {shape[0]} pixels in {readable(seconds)} s, "
+        f"{seconds / len(made):.2f} s each"
+    )
+
+
+def even(run: Run, shape: tuple[int, int]) -> tuple[int, int]:
+    """The nearest even sides, which players need."""
+    rows, columns = (max(2, 2 * round(n / 2)) for n in shape)
+    if (rows, columns) != shape:
+        run.say(f"{columns} x {rows} pixels in place of {shape[1]} x {shape[0]}: players need even sides")
+    return rows, columns
+
+
+def tell(run: Run, reader: "ClipReader", scanned: "Scan") -> None:
+    """What one should know about a source."""
+    if scanned.cuts:
+        run.say(f"{len(scanned.cuts)} cuts, across which nothing is made up")
+    if reader.dropped:
+        run.say(f"left out: {', '.join(reader.dropped)}")
+
+
+def facts_of(reader: "ClipReader", scanned: "Scan", made: "Plan", shape: tuple[int, int]) -> dict[str, Any]:
+    """Numbers of a run."""
+    between = int((made.share > 0).sum())
+    pixels, target = reader.shape[0] * reader.shape[1], shape[0] * shape[1]
+    return {
+        "frames": len(made),
+        "made_up": between,
+        "shape": list(shape),
+        "duration": made.end - float(made.times[0]),
+        "cuts": len(scanned.cuts),
+        "estimated_seconds": len(scanned.times) * pixels / RATES[0] + len(made) * target / RATES[1],
+    }

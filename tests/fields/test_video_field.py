@@ -1,0 +1,153 @@
+"""What lies between two frames: the same as a field, as frames strip by strip, and as the network itself gives it."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ungrid._base.errors import InputError
+from ungrid.domains import Axis, Box, RegularGrid
+from ungrid.fields import LatentField, VideoField
+from ungrid.io import load, save
+from ungrid.networks import LightNetwork, LightVideo
+from ungrid.operators import Jet
+from ungrid.upscale import VideoUpscaler, between, enlarge, load_video
+
+H, W = 19, 26
+RNG = np.random.default_rng(0)
+FIRST, SECOND = RNG.random((2, H, W, 3), dtype=np.float32)
+BOX = Box(Axis("t", 2.0, 2.5, "s"), Axis("y", 0.0, 1.9, "m"), Axis("x", 1.0, 3.6, "m"))
+
+
+def network(seed: int = 0) -> LightVideo:
+    """Small, with a motion of some pixels and a correction."""
+    image = LightNetwork(blocks=1, width=6, features=5, hidden=4, splines=5, seed=seed)
+    video = LightVideo(image, width=8, depth=1, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    for layer in (image.decoder.last, image.decoder.linear):
+        layer.weight.data.normal_(0, 0.3, generator=generator)
+    for level in video.levels:
+        level.last.weight.data.normal_(0, 0.05, generator=generator)
+        level.last.bias.data.normal_(0, 0.5, generator=generator)
+    video.correction.weight.data.normal_(0, 0.1, generator=generator)
+    return video.eval()
+
+
+def field(seed: int = 0) -> VideoField:
+    return VideoField.encode(network(seed), FIRST, SECOND, BOX)
+
+
+def points(n: int = 4) -> torch.Tensor:
+    unit = torch.rand(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return torch.tensor(BOX.low) + torch.tensor(np.asarray(BOX.high) - BOX.low) * (0.05 + 0.9 * unit)
+
+
+def test_a_grid_is_the_frames_and_the_points() -> None:
+    u = field()
+    grid = RegularGrid(BOX, (4, 38, 52))
+    values = u.on_grid(grid, footprint=True)
+    times = (grid.centers(0) - 2.0) / 0.5
+    upscaler = VideoUpscaler(network(), "a", {})
+    frames = upscaler.between(FIRST, SECOND, times.tolist(), shape=(38, 52))
+    np.testing.assert_allclose(values.clip(0, 1), frames, atol=1e-5)
+    some = (slice(None), slice(5, 30, 6), slice(4, 50, 9))
+    np.testing.assert_allclose(u(grid.points()[some], np.asarray(grid.spacing)), values[some], atol=1e-5)
+
+
+def test_at_the_frames_it_is_the_enlargement() -> None:
+    for time, frame in ((2.0, FIRST), (2.5, SECOND), (1.0, FIRST), (9.0, SECOND)):
+        alone = LatentField.encode(network().image, frame, Box(*BOX.axes[1:]))
+        grid = RegularGrid(alone.domain, (30, 40))
+        np.testing.assert_allclose(field().at_time(time).on_grid(grid), alone.on_grid(grid), atol=1e-4)
+    ends = VideoUpscaler(network(), "a", {}).between(FIRST, SECOND, [0.0, 1.0], 2)
+    for found, frame in zip(ends, (FIRST, SECOND), strict=True):
+        np.testing.assert_allclose(found, enlarge(network().image, frame, (38, 52)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(38, 52), (45, 61), (12, 20)])
+@pytest.mark.parametrize("time", [0.0, 0.3, 0.9])
+def test_strips_are_the_whole(shape: tuple[int, int], time: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of two or three rows, with motions across many of them, give what the network gives at once."""
+    video, (h, w) = network(), (H, W)
+    rows, columns = ((np.arange(m) + 0.5) * n / m - 0.5 for m, n in zip(shape, (h, w), strict=True))
+    pair = [torch.from_numpy(frame).permute(2, 0, 1)[None] for frame in (FIRST, SECOND)]
+    with torch.no_grad():
+        scale = torch.tensor([shape[0] / h, shape[1] / w])
+        whole = video((pair[0], pair[1]), torch.tensor([time]), rows, columns, scale)[0].permute(1, 2, 0).numpy()
+    monkeypatch.setattr(between, "STRIP", 60)
+    monkeypatch.setattr(between, "PLACES", 100)
+    found = VideoUpscaler(video, "a", {}).between(FIRST, SECOND, [time], shape=shape)[0]
+    np.testing.assert_allclose(found, whole.clip(0, 1), atol=2e-5)
+    motion = video.motion(pair[0], pair[1], torch.tensor([0.5]))
+    assert motion[:, :4].abs().max() > 3
+
+
+def test_motion_of_large_frames_is_found_in_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = network()
+    for level in video.levels:
+        level.last.weight.data.zero_()
+        level.last.bias.data.fill_(0.5)
+    ends = [between.seen(video, frame) for frame in (FIRST, SECOND)]
+    whole = between._motion(video, *ends, 0.5)
+    monkeypatch.setattr(between, "MOTION", H * W // 9)
+    small = between._motion(video, *ends, 0.5)
+    torch.testing.assert_close(small[:, 0], whole[:, 0] * W / (W // 3))
+    torch.testing.assert_close(small[:, 1], whole[:, 1] * H / (H // 3))
+
+
+def test_points_do_not_see_each_other_and_groups_are_points() -> None:
+    u, x = field().double(), points()
+    x[1, 0] = x[0, 0]
+    together = u(x)
+    torch.testing.assert_close(together, torch.stack([u(point) for point in x]))
+    cells = torch.tensor([0.2, 0.1, 0.1]).double()
+    torch.testing.assert_close(u(x, cells), torch.stack([u(point, cells) for point in x]))
+    assert u(x.reshape(2, 2, 3)).shape == (2, 2, 3)
+    assert u(torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_derivatives_by_time_and_place() -> None:
+    u, x, h = field().double(), points(3), 1e-6
+    x[1, 0] = x[0, 0]  # points of one time have their own derivatives
+    jet = Jet(u, x)
+    for name, step in zip(("t", "y", "x"), h * torch.eye(3).double(), strict=True):
+        torch.testing.assert_close(jet.d(name), (u(x + step) - u(x - step)) / (2 * h), atol=1e-4, rtol=1e-4)
+
+
+def test_an_exposure_is_a_mean_over_moments() -> None:
+    u = field()
+    place, cell = points(1)[0, 1:], [0.1, 0.1]
+    long = u(torch.cat([torch.tensor([2.25]).double(), place]), torch.tensor([0.25, *cell]).double())
+    two = [
+        u(torch.cat([torch.tensor([t]).double(), place]), torch.tensor([0, *cell]).double()) for t in (2.1875, 2.3125)
+    ]
+    torch.testing.assert_close(long, torch.stack(two).mean(dim=0))
+
+
+def test_files_and_arguments(tmp_path: Path) -> None:
+    u = field()
+    again = load(save(u, tmp_path / "a.field"))
+    assert torch.equal(again(points()), u(points()))
+    assert (again.domain, again.out_names) == (u.domain, u.out_names)
+    assert VideoField(network(), shape=(H, W)).domain.axes[0] == Axis("t", 0.0, 1.0, "")
+
+
+def test_what_cannot_be_used() -> None:
+    with pytest.raises(InputError, match="one shape"):
+        VideoField.encode(network(), FIRST, SECOND[1:])
+    with pytest.raises(InputError, match="between the frames"):
+        VideoUpscaler(network(), "a", {}).between(FIRST, SECOND, [0.5, 1.2], 2)
+    with pytest.raises(InputError, match="one shape"):
+        VideoUpscaler(network(), "a", {})(FIRST, SECOND[1:])
+    with pytest.raises(InputError, match="two sizes"):
+        VideoField(network(), shape=(0, 3))
+
+
+def test_the_shipped_model() -> None:
+    upscaler = load_video()
+    u = upscaler((255 * FIRST).astype(np.uint8), (255 * SECOND).astype(np.uint8))
+    assert u(np.zeros((2, 3))).shape == (2, 3)
+    with pytest.raises(InputError, match="network of clips"):
+        load_video(Path(str(files("ungrid.upscale"))) / "models" / "light.model")
