@@ -12,6 +12,7 @@ from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.fields import LatentField, VideoField
 from ungrid.io import load, save
 from ungrid.networks import LightNetwork, LightVideo
+from ungrid.networks.optical_flow import optical_flow
 from ungrid.operators import Jet
 from ungrid.upscale import VideoUpscaler, between, enlarge, load_video
 
@@ -80,21 +81,31 @@ def test_strips_are_the_whole(shape: tuple[int, int], time: float, monkeypatch: 
     monkeypatch.setattr(between, "PLACES", 100)
     found = VideoUpscaler(video, "a", {}).between(FIRST, SECOND, [time], shape=shape)[0]
     np.testing.assert_allclose(found, whole.clip(0, 1), atol=2e-5)
-    motion = video.motion(pair[0], pair[1], torch.tensor([0.5]))
+    flows = optical_flow(pair[0], pair[1])
+    motion = video.motion(pair[0], pair[1], flows, torch.tensor([0.5]))
     assert motion[:, :4].abs().max() > 3
 
 
 def test_motion_of_large_frames_is_found_in_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smooth picture that moves: the flow in a third of the size is the flow, in pixels of the whole."""
+    y, x = np.mgrid[:144, :180]
+    first, second = (
+        np.repeat((0.5 + 0.4 * np.sin(0.11 * (x - d)) * np.cos(0.09 * y))[..., None], 3, -1).astype(np.float32)
+        for d in (0, 6)
+    )
     video = network()
     for level in video.levels:
         level.last.weight.data.zero_()
-        level.last.bias.data.fill_(0.5)
-    ends = [between.seen(video, frame) for frame in (FIRST, SECOND)]
-    whole = between._motion(video, *ends, 0.5)
-    monkeypatch.setattr(between, "MOTION", H * W // 9)
-    small = between._motion(video, *ends, 0.5)
-    torch.testing.assert_close(small[:, 0], whole[:, 0] * W / (W // 3))
-    torch.testing.assert_close(small[:, 1], whole[:, 1] * H / (H // 3))
+        level.last.bias.data.zero_()
+    for most, shrunk in ((1 << 20, False), (144 * 180 // 9, True)):
+        monkeypatch.setattr(between, "MOTION", most)
+        pair = between.paired(*(between.seen(video, frame) for frame in (first, second)))
+        assert (pair.frames[0].shape[-1] < 180) == shrunk
+        motion = between._motion(video, pair, 0.5)
+        middle = motion[0, :, 40:100, 40:140]
+        torch.testing.assert_close(middle[0], torch.full_like(middle[0], -6.0), atol=0.6, rtol=0)
+        torch.testing.assert_close(middle[2], torch.full_like(middle[2], 6.0), atol=0.6, rtol=0)
+        assert middle[[1, 3]].abs().max() < 0.6
 
 
 def test_points_do_not_see_each_other_and_groups_are_points() -> None:

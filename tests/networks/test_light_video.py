@@ -6,6 +6,7 @@ import torch
 
 from ungrid.networks import LightNetwork, LightVideo
 from ungrid.networks.light_video import MULTIPLE, resized_motion, warped
+from ungrid.networks.optical_flow import optical_flow
 
 
 def image() -> LightNetwork:
@@ -56,7 +57,7 @@ def test_continuous_in_time() -> None:
 
 
 def test_turned_around_time_turns_nothing_else() -> None:
-    """Without a network's own motion and correction, the frames are blended by their times."""
+    """Without motion and correction the frames are blended by their times."""
     network, (first, second) = LightVideo(image(), width=8, depth=1), frames(1)
     for level in network.levels:
         level.last.weight.data.zero_()
@@ -64,7 +65,8 @@ def test_turned_around_time_turns_nothing_else() -> None:
     with torch.no_grad():
         latents = network.image.latents(first), network.image.latents(second)
         when = torch.tensor([0.25])
-        found, picture = network.between((first, second), latents, network.motion(first, second, when), when)
+        motion = network.motion(first, second, torch.zeros(1, 4, 21, 26), when)
+        found, picture = network.between((first, second), latents, motion, when)
     torch.testing.assert_close(picture, 0.75 * first + 0.25 * second, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found, 0.75 * latents[0] + 0.25 * latents[1], atol=1e-5, rtol=1e-5)
 
@@ -98,7 +100,7 @@ def test_motions_grow_with_the_picture() -> None:
 @pytest.mark.parametrize("size", [(3, 5), (MULTIPLE, 2 * MULTIPLE), (37, 50)])
 def test_any_size(size: tuple[int, int]) -> None:
     pair = frames(1, *size)
-    found = video().motion(*pair, torch.tensor([0.5]))
+    found = video().motion(*pair, optical_flow(*pair), torch.tensor([0.5]))
     assert found.shape == (1, 5, *size)
     assert found.isfinite().all()
 

@@ -18,6 +18,7 @@ from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.fields.field import Field
 from ungrid.fields.latent import LatentField
 from ungrid.networks import LightVideo
+from ungrid.networks.optical_flow import optical_flow
 
 MOMENT = 0.25
 
@@ -33,13 +34,14 @@ class VideoField(Field):
         shape: rows and columns of the frames.
         box: where they lie; None: times 0 and 1, the longer axis of the plane spans [-1, 1], and pixels are square.
 
-    The frames themselves are given by `encode`; they and their latents are stored with the field.
+    The frames themselves are given by `encode`; they, their latents and their optical flow are stored with the field.
     """
 
     first: Tensor
     second: Tensor
     first_latents: Tensor
     second_latents: Tensor
+    flows: Tensor
 
     def __init__(self, network: LightVideo, *, shape: tuple[int, int], box: Box | None = None) -> None:
         super().__init__()
@@ -53,6 +55,7 @@ class VideoField(Field):
         for name in ("first", "second"):
             self.register_buffer(name, like.new_zeros(1, 3, *shape))
             self.register_buffer(f"{name}_latents", like.new_zeros(1, network.image.channels, *shape))
+        self.register_buffer("flows", like.new_zeros(1, 4, *shape))
 
     @classmethod
     def encode(cls, network: LightVideo, first: np.ndarray, second: np.ndarray, box: Box | None = None) -> "VideoField":
@@ -69,6 +72,7 @@ class VideoField(Field):
             with torch.no_grad():
                 setattr(field, name, picture)
                 setattr(field, f"{name}_latents", network.image.latents(picture).contiguous())
+        field.flows = optical_flow(field.first, field.second).to(field.first)
         return field
 
     def arguments(self) -> dict[str, Any]:
@@ -81,7 +85,9 @@ class VideoField(Field):
         t = when.clamp(0, 1).reshape(1)
         frames, latents = (self.first, self.second), (self.first_latents, self.second_latents)
         found = LatentField(self.network.image, shape=self.shape, box=Box(*self.domain.axes[1:]))
-        found.latents, found.image = self.network.between(frames, latents, self.network.motion(*frames, t), t)
+        found.latents, found.image = self.network.between(
+            frames, latents, self.network.motion(*frames, self.flows, t), t
+        )
         return found
 
     @property

@@ -3,8 +3,9 @@
 Convention: frames (b, 3, h, w) in [0, 1], sRGB-coded, at times 0 and 1; t in [0, 1]. Motions are (x, y) in pixels: a picture
 at t takes from a frame what lies at its own place plus the motion. Positions and scales as in `ungrid.networks.continuous`.
 
-The motions from time t are t u to the first frame and (1 - t) v to the second, u, v and a weight w in (0, 1) found coarse to
-fine from both frames as they are warped so far (after RIFE, Huang et al. 2022). With features A_0 and A_1 of the frames,
+The motions from time t are t u to the first frame and (1 - t) v to the second. They begin with the optical flow between the
+frames, carried to the time (`ungrid.networks.optical_flow`), and are corrected, with a weight w in (0, 1), coarse to fine from
+both frames as they are warped so far (after RIFE, Huang et al. 2022). With features A_0 and A_1 of the frames,
 
     m = (1 - t) w / ((1 - t) w + t (1 - w)),     A_t = m A_0(x + t u) + (1 - m) A_1(x + (1 - t) v) + 4 t (1 - t) correction
 
@@ -23,11 +24,14 @@ from torch.nn import functional
 from ungrid._base.random import torch_generator
 from ungrid.networks.continuous import LightNetwork
 from ungrid.networks.encoders import CHANNELS, convolution
+from ungrid.networks.optical_flow import carried, optical_flow
 
 LEVELS = (4, 2, 1)  # by how much the frames are shrunk, coarse to fine
 STRIDE = 4  # of a level's own features
 MULTIPLE = LEVELS[0] * STRIDE  # of the sides that the motion is computed on; other frames are continued
 REACH = 4  # pixels on each side of a warped pixel that its correction reads
+SEEN_BY = 4.0  # logit of the weight of a frame that alone shows a place
+FLOW = 4  # numbers of a carried flow
 FOUND = 5  # numbers of a motion: u, v and the logit of w
 
 
@@ -58,7 +62,7 @@ class _Level(nn.Module):
 
     def __init__(self, width: int, depth: int, generator: torch.Generator) -> None:
         super().__init__()
-        inputs = 4 * CHANNELS + FOUND + 1
+        inputs = 4 * CHANNELS + FOUND + FLOW + 1
         self.first = convolution(inputs, width // 2, 3, generator, gain=6**0.5)
         self.second = convolution(width // 2, width, 3, generator, gain=6**0.5)
         self.first.stride = self.second.stride = (2, 2)
@@ -97,22 +101,31 @@ class LightVideo(nn.Module):
         return {"image": self.image, "width": self.width, "depth": self.depth, "seed": self.seed}
 
     def motion(
-        self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"], times: Float[Tensor, " b"]
+        self,
+        first: Float[Tensor, "b 3 h w"],
+        second: Float[Tensor, "b 3 h w"],
+        flows: Float[Tensor, "b 4 h w"],
+        times: Float[Tensor, " b"],
     ) -> Float[Tensor, "b 5 h w"]:
-        """u, v and the logit of w at the times, one for each pair."""
+        """u, v and the logit of w at the times, one for each pair, from their optical flow."""
         h, w = first.shape[-2:]
         padding = (0, -w % MULTIPLE, 0, -h % MULTIPLE)
-        frames = [functional.pad(frame, padding, mode="replicate") for frame in (first, second)]
-        found = first.new_zeros(len(first), FOUND, 1, 1)
+        with torch.autocast(first.device.type, enabled=False):  # places need all their digits
+            flow = carried(flows.to(first), times)
+        first, second, flow = (functional.pad(part, padding, mode="replicate") for part in (first, second, flow))
+        t = times.to(first).reshape(-1, 1, 1, 1)
+        begin = torch.cat([-flow[:, :2], flow[:, :2], SEEN_BY * (flow[:, 2:3] - flow[:, 3:])], dim=1)
+        change = first.new_zeros(len(first), FOUND, 1, 1)
         for shrink, level in zip(LEVELS, self.levels, strict=True):
-            small = [functional.avg_pool2d(frame, shrink) if shrink > 1 else frame for frame in frames]
+            small = [functional.avg_pool2d(part, shrink) if shrink > 1 else part for part in (first, second, flow)]
             shape = (small[0].shape[-2], small[0].shape[-1])
-            found = found.expand(-1, -1, *shape) if found.shape[-1] == 1 else resized_motion(found, shape)
-            t = times.to(first).reshape(-1, 1, 1, 1)
+            change = change.expand(-1, -1, *shape) if change.shape[-1] == 1 else resized_motion(change, shape)
+            found = resized_motion(begin, shape) + change
             seen = [warped(small[0], t * found[:, :2]), warped(small[1], (1 - t) * found[:, 2:4])]
             when = t.expand(-1, 1, *shape)
-            found = found + level(torch.cat([*small, *seen, found / 8, when], dim=1))
-        return found[..., :h, :w]
+            known = torch.cat([small[2][:, :2] / (8 * shrink), small[2][:, 2:]], dim=1)
+            change = change + level(torch.cat([*small[:2], *seen, found / 8, known, when], dim=1))
+        return (begin + change)[..., :h, :w]
 
     def between(
         self,
@@ -142,10 +155,11 @@ class LightVideo(nn.Module):
         rows: np.ndarray,
         columns: np.ndarray,
         scale: Float[Tensor, "2"],
+        flows: Float[Tensor, "b 4 h w"] | None = None,
     ) -> tuple[Float[Tensor, "b 3 y x"], Float[Tensor, "b 4 h w"]]:
         """The colours of `forward`, and the motions from the times to the first and to the second frame."""
         latents = self.image.latents(frames[0]), self.image.latents(frames[1])
-        motion = self.motion(*frames, times)
+        motion = self.motion(*frames, optical_flow(*frames) if flows is None else flows, times)
         at, picture = self.between(frames, latents, motion, times)
         t = times.to(motion).reshape(-1, 1, 1, 1)
         ways = torch.cat([t * motion[:, :2], (1 - t) * motion[:, 2:4]], dim=1)
@@ -158,6 +172,10 @@ class LightVideo(nn.Module):
         rows: np.ndarray,
         columns: np.ndarray,
         scale: Float[Tensor, "2"],
+        flows: Float[Tensor, "b 4 h w"] | None = None,
     ) -> Float[Tensor, "b 3 y x"]:
-        """The colours at a lattice of positions, each pair of frames at its own time."""
-        return self.with_motion(frames, times, rows, columns, scale)[0]
+        """The colours at a lattice of positions, each pair of frames at its own time.
+
+        Their optical flow, where it is not given, is found first.
+        """
+        return self.with_motion(frames, times, rows, columns, scale, flows)[0]

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ungrid.networks import LightVideo
 from ungrid.networks.light_video import REACH, resized_motion
+from ungrid.networks.optical_flow import optical_flow
 from ungrid.upscale.tiles import MARGIN, PLACES, device_of, fractions, numbers, positions, span
 
 STRIP = 1 << 18  # pixels of a frame at once, about: their 48 features are 50 MB
@@ -27,6 +28,21 @@ class Seen:
 
     picture: Tensor
     latents: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two frames, as small as their motion is found in them, and its optical flow.
+
+    Attributes:
+        ends: the frames themselves.
+        frames: shrunk, if they are large.
+        flows: between them.
+    """
+
+    ends: tuple[Seen, Seen]
+    frames: tuple[Tensor, Tensor]
+    flows: Tensor
 
 
 @torch.no_grad()
@@ -42,6 +58,19 @@ def seen(network: LightVideo, frame: np.ndarray, *, bfloat16: bool = False) -> S
     return Seen(picture, torch.cat(found, dim=2).contiguous(memory_format=torch.channels_last))
 
 
+@torch.no_grad()
+def paired(first: Seen, second: Seen) -> Pair:
+    """Two frames with their optical flow."""
+    h, w = first.picture.shape[2:]
+    shrink = max(1, round((h * w / MOTION) ** 0.5))
+    frames = first.picture, second.picture
+    if shrink > 1:
+        small = h // shrink, w // shrink
+        one, other = (functional.interpolate(x, size=small, mode="bilinear", antialias=True) for x in frames)
+        frames = one, other
+    return Pair((first, second), frames, optical_flow(*frames))
+
+
 def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
     """Equal parts of the rows, each of about `STRIP` pixels."""
     count = max(1, round(rows * columns / STRIP))
@@ -52,8 +81,7 @@ def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
 @torch.no_grad()
 def frame_at(
     network: LightVideo,
-    first: Seen,
-    second: Seen | None,
+    source: Seen | Pair,
     time: float,
     shape: tuple[int, int],
     *,
@@ -64,8 +92,7 @@ def frame_at(
 
     Args:
         network: in evaluation mode.
-        first: as `seen` gives it.
-        second: likewise; may be None at time 0.
+        source: one frame, for its own time; or two.
         time: in [0, 1].
         shape: rows and columns of the result.
         bfloat16: run the network's products in 16 bits.
@@ -74,21 +101,21 @@ def frame_at(
     Returns:
         (*shape, 3).
     """
-    device, (h, w) = device_of(network.image), first.picture.shape[2:]
-    one = second if time == 1 else first
-    pair = (first, second) if one is first and second is not None and time > 0 else None
+    if isinstance(source, Pair) and time in (0, 1):
+        source = source.ends[int(time)]
+    like = source.ends[0] if isinstance(source, Pair) else source
+    device, (h, w) = device_of(network.image), like.picture.shape[2:]
     scale = torch.tensor([shape[0] / h, shape[1] / w], device=device)
     rows, columns = positions(h, shape[0]), positions(w, shape[1])
     out, step = np.empty((*shape, 3), dtype=dtype), max(1, PLACES // shape[1])
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        motion = None if pair is None else _motion(network, *pair, time)
-        for begin, end in _strips(shape[0], round(shape[1] * h * w / (shape[0] * shape[1]))):
+        motion = _motion(network, source, time) if isinstance(source, Pair) else None
+        for begin, end in _strips(shape[0], max(1, round(w * h / shape[0]))):
             top, bottom = span(rows[begin:end], h, MARGIN)
-            if pair is None or motion is None:
-                assert one is not None
-                latents, picture = one.latents[:, :, top:bottom], one.picture[:, :, top:bottom]
+            if isinstance(source, Pair) and motion is not None:
+                latents, picture = _between(network, source.ends, motion, time, top, bottom)
             else:
-                latents, picture = _between(network, pair, motion, time, top, bottom)
+                latents, picture = like.latents[:, :, top:bottom], like.picture[:, :, top:bottom]
             for row in range(begin, end, step):
                 part = slice(row, min(row + step, end))
                 colours = network.image.on_lattice(latents, picture, rows[part] - top, columns, scale)
@@ -96,19 +123,14 @@ def frame_at(
     return out
 
 
-def _motion(network: LightVideo, first: Seen, second: Seen, time: float) -> Tensor:
-    h, w = first.picture.shape[2:]
-    shrink = max(1, round((h * w / MOTION) ** 0.5))
-    when = torch.tensor([time], dtype=torch.float64, device=first.picture.device)
-    frames = [first.picture, second.picture]
-    if shrink > 1:
-        small = h // shrink, w // shrink
-        frames = [functional.interpolate(x, size=small, mode="bilinear", antialias=True) for x in frames]
-    return resized_motion(network.motion(frames[0], frames[1], when), (h, w))
+def _motion(network: LightVideo, pair: Pair, time: float) -> Tensor:
+    when = torch.tensor([time], dtype=torch.float64, device=pair.flows.device)
+    h, w = pair.ends[0].picture.shape[2:]
+    return resized_motion(network.motion(*pair.frames, pair.flows, when), (h, w))
 
 
 def _between(
-    network: LightVideo, pair: tuple[Seen, Seen], motion: Tensor, time: float, top: int, bottom: int
+    network: LightVideo, ends: tuple[Seen, Seen], motion: Tensor, time: float, top: int, bottom: int
 ) -> tuple[Tensor, Tensor]:
     """The latents and the picture of the rows from `top` to `bottom`, by what these rows are made of."""
     h = motion.shape[2]
@@ -119,7 +141,7 @@ def _between(
     rows = slice(first, last)
     frames, latents = (
         (part[0][:, :, rows], part[1][:, :, rows])
-        for part in (tuple(one.picture for one in pair), tuple(one.latents for one in pair))
+        for part in (tuple(one.picture for one in ends), tuple(one.latents for one in ends))
     )
     when = torch.tensor([time], dtype=torch.float64, device=motion.device)
     found, picture = network.between(frames, latents, motion[:, :, rows], when)

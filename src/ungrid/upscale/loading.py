@@ -15,7 +15,7 @@ from ungrid.fields import LatentField, VideoField
 from ungrid.io import load_model
 from ungrid.io.files import decoding, existing_file
 from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, LightVideo, MetaSR
-from ungrid.upscale.between import frame_at, seen
+from ungrid.upscale.between import frame_at, paired, seen
 from ungrid.upscale.tiles import enlarge, fractions
 
 SHIPPED = ("light", "denoise")
@@ -151,10 +151,8 @@ class VideoUpscaler:
             raise InputError(f"times {list(times)}", "numbers in [0, 1], between the frames")
         frames = _pair(first, second)
         target = target_shape(frames[0].shape[:2], scale, shape)
-        one, other = (seen(self.network, frame, bfloat16=bfloat16) for frame in frames)
-        return np.stack(
-            [frame_at(self.network, one, other, time, target, bfloat16=bfloat16, dtype=dtype) for time in times]
-        )
+        pair = paired(*(seen(self.network, frame, bfloat16=bfloat16) for frame in frames))
+        return np.stack([frame_at(self.network, pair, time, target, bfloat16=bfloat16, dtype=dtype) for time in times])
 
 
 def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

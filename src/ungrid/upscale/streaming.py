@@ -21,7 +21,7 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.io.streams import ClipReader, Frame, join_clip, write_frames
 from ungrid.networks import LightVideo
-from ungrid.upscale.between import Seen, frame_at, seen
+from ungrid.upscale.between import Pair, Seen, frame_at, paired, seen
 from ungrid.upscale.clips import THUMB, cut_numbers
 
 PIECE = 64  # frames of the result that are written as one piece
@@ -144,10 +144,11 @@ def frames_of(
         return held[wanted]
 
     for index, group in groupby(moments, key=lambda moment: moment[0]):
-        first, second = read(index), None
+        source: Seen | Pair = read(index)
         for _, share in group:
-            second = read(index + 1) if share > 0 and second is None else second
-            yield frame_at(network, first, second, share, shape, bfloat16=bfloat16, dtype=dtype)
+            if share > 0 and isinstance(source, Seen):
+                source = paired(source, read(index + 1))
+            yield frame_at(network, source, share, shape, bfloat16=bfloat16, dtype=dtype)
         for old in [key for key in held if key <= index]:
             del held[old]
 
