@@ -4,6 +4,7 @@
     python benchmarks/upscale.py speed       # fourfold from 256 x 256, every method in a process of its own
     python benchmarks/upscale.py photograph  # 24 megapixels, twice as large, by the command
     python benchmarks/upscale.py degraded    # pictures with JPEG's blocks and with noise, by the weights for them
+    python benchmarks/upscale.py comparison  # LIIF, LIIF without its parts, MetaSR, nets for one scale, light: equal time
 
 Quality: luminance, small pictures as MATLAB makes them, outputs clipped and not rounded (LIIF's evaluation). Speed: the same
 random weights in the literal form (`tests/networks/literal.py`: features unfolded once, 30,000 queries at a time as
@@ -11,6 +12,7 @@ in the authors' evaluation) and in ours. All write benchmarks/results/upscale.cs
 """
 
 import argparse
+import copy
 import importlib.util
 import io
 import json
@@ -31,9 +33,21 @@ from PIL import Image
 from record import DATA, write
 
 from ungrid._base.devices import set_threads
-from ungrid.networks import EDSR, LIIF
+from ungrid.networks import EDSR, LIIF, ContinuousNetwork, LightNetwork, MetaSR, SubPixel
 from ungrid.networks.fused import BFLOAT16
-from ungrid.upscale import Upscaler, benchmark_psnr, bicubic, load, mean_psnr, pair
+from ungrid.upscale import (
+    Crops,
+    Schedule,
+    Training,
+    Upscaler,
+    benchmark_psnr,
+    bicubic,
+    load,
+    mean_psnr,
+    pair,
+    picture_files,
+    read_pictures,
+)
 
 SCALES = (2, 3, 4, 6, 8)
 SIDE, SCALE = 256, 4
@@ -43,6 +57,8 @@ QUERIES = 30000
 LITERAL = Path(__file__).parents[1] / "tests" / "networks" / "literal.py"
 TUNED = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 MEGAPIXELS = (4000, 6000)
+COMPARED = (2, 3, 4, 6, 12, 18, 24, 30)
+CROP, QUERIES_TRAINED, TRIALS, RATE = 32, 1024, 20, 1e-3  # of the comparison's trainings
 
 
 def set5() -> list[np.ndarray]:
@@ -85,6 +101,55 @@ def degraded() -> list[dict[str, Any]]:
             ours, plain = np.mean(gains, axis=0)
             rows.append({"part": "degraded", "method": name, "scale": scale, "psnr_db": round(ours, 3),
                          "bicubic_db": round(plain, 3), "least_gain_db": round(min(a - b for a, b in gains), 3)})  # fmt: skip
+    return rows
+
+
+def networks() -> dict[str, tuple[ContinuousNetwork, int | None]]:
+    """What is compared, each with its one scale if it is made for one."""
+
+    def encoder() -> EDSR:
+        return EDSR(blocks=4, features=32, seed=0)
+
+    def liif(**parts: bool) -> LIIF:
+        return LIIF(encoder(), hidden=128, seed=1, **parts)
+
+    found: dict[str, tuple[ContinuousNetwork, int | None]] = {
+        "LIIF": (liif(), None),
+        "LIIF without cell": (liif(cell_decode=False), None),
+        "LIIF without unfolding": (liif(feat_unfold=False), None),
+        "LIIF without ensemble": (liif(local_ensemble=False), None),
+        "MetaSR": (MetaSR(encoder(), hidden=128, seed=1), None),
+        "light": (LightNetwork(blocks=2, width=32, features=32, hidden=32), None),
+    }
+    return found | {f"net for x{scale}": (SubPixel(encoder(), scale=scale, seed=1), scale) for scale in (2, 3, 4)}
+
+
+def comparison(seconds: float) -> list[dict[str, Any]]:
+    folders = [DATA / "upscale" / "train" / name for name in ("T91", "BSDS500_train", "photos_half")]
+    files = picture_files(folders)
+    held = [file for file in files if file.parent.name == "photos_half"][::8]
+    pictures = read_pictures([file for file in files if file not in set(held)], CROP)
+    judged = read_pictures(held, CROP)
+    rows = [{"part": "comparison", "method": "bicubic", "scale": scale, "pictures": f"{len(judged)} photographs",
+             "psnr_db": round(mean_psnr(bicubic, judged, scale, "div2k"), 3)} for scale in COMPARED]  # fmt: skip
+    for name, (network, scale) in networks().items():
+        queries = QUERIES_TRAINED if isinstance(network, (LIIF, MetaSR)) else None
+        crops = Crops(pictures, size=16, side=CROP, queries=queries, scale=scale)
+        trial = Training(copy.deepcopy(network), crops, Schedule(steps=TRIALS))
+        trial.step(crops.batch(0))
+        began = time.perf_counter()
+        for step in range(TRIALS):
+            trial.step(crops.batch(step))
+        steps = round(seconds * TRIALS / (time.perf_counter() - began))
+        training = Training(network, crops, Schedule(steps=steps, lr=RATE, warmup=steps // 20))
+        training.run(every=steps)
+        upscaler = Upscaler(training.averaged(), name, {})
+        for at in COMPARED:
+            score = mean_psnr(lambda low, shape, u=upscaler: u.enlarge(low, shape=shape), judged, at, "div2k")
+            rows.append({"part": "comparison", "method": name, "scale": at, "psnr_db": round(score, 3),
+                         "pictures": f"{len(judged)} photographs", "seconds": round(training.seconds),
+                         "steps": steps})  # fmt: skip
+        print(name, [row["psnr_db"] for row in rows if row["method"] == name], steps, flush=True)
     return rows
 
 
@@ -170,13 +235,16 @@ def photograph() -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("quality", "speed", "photograph", "degraded", "one"))
+    parser.add_argument("part", choices=("quality", "speed", "photograph", "degraded", "comparison", "one"))
+    parser.add_argument("--seconds", type=float, default=300.0, help="of each training of the comparison")
     parser.add_argument("--method", choices=METHODS, help="of the part `one`, which the others start")
     given = parser.parse_args()
     if given.part == "one":
         one(given.method)
         return
-    parts = {"quality": quality, "degraded": degraded, "photograph": photograph}
+    set_threads(None)
+    parts = {"quality": quality, "degraded": degraded, "photograph": photograph,
+             "comparison": lambda: comparison(given.seconds)}  # fmt: skip
     rows = [*speed(False), *speed(True)] if given.part == "speed" else parts[given.part]()
     write("upscale", rows, key=("part",))
 

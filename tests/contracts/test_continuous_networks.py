@@ -12,7 +12,7 @@ from ungrid import networks
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.fields import LatentField
 from ungrid.io import load, load_model, save, save_model
-from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, LightNetwork, MetaSR
+from ungrid.networks import EDSR, LIIF, RDN, ContinuousNetwork, LightNetwork, MetaSR, SubPixel
 from ungrid.operators import Jet
 from ungrid.upscale import enlarge, tiles
 
@@ -39,6 +39,8 @@ SAMPLES: dict[str, Make] = {
         cell_decode=False,
         seed=seed + 1,
     ),
+    "EDSR for x2": lambda seed: SubPixel(EDSR(blocks=1, features=6, seed=seed), scale=2, seed=seed + 1),
+    "EDSR for x4": lambda seed: SubPixel(EDSR(blocks=1, features=6, seed=seed), scale=4, seed=seed + 1),
     "EDSR-MetaSR": lambda seed: MetaSR(EDSR(blocks=1, features=6, seed=seed), hidden=8, seed=seed + 1),
 }
 

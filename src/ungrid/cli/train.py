@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ungrid.networks import ContinuousNetwork, LightVideo
     from ungrid.upscale import Source
 
-NETWORKS = {"liif": ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr"), "videoinr": ("light",)}
+PICTURES = ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr", "edsr-subpixel", "rdn-subpixel")
+NETWORKS = {"liif": PICTURES, "videoinr": ("light",)}
 PARTS = {"ensemble": "local_ensemble", "unfold": "feat_unfold", "cell": "cell_decode"}
 RATES = {"light": 8e-4}  # the largest learning rate; of the others:
 OTHER_RATE = 1e-4
@@ -49,7 +50,8 @@ def train(
     kind: Annotated[str, Argument(metavar="KIND", help="liif: pictures at any scale; videoinr: clips, in time too.")],
     data: Annotated[list[Path], Argument(metavar="FOLDER", help="Folders of pictures; for videoinr of clips as well.")],
     output: Annotated[Path, Option("--output", "-o", metavar="M.model", help="Where to.")],
-    network: Annotated[str, Option(help="light, edsr-liif, rdn-liif, edsr-metasr or rdn-metasr.")] = "light",
+    network: Annotated[str, Option(help=f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}.")] = "light",
+    scale: Annotated[int | None, Option(help="Of a subpixel network: 2, 3 or 4, for which alone it is made.")] = None,
     without: Annotated[
         list[str] | None, Option(metavar="PART", help="Of LIIF: leave out ensemble, unfold or cell.")
     ] = None,
@@ -75,6 +77,8 @@ def train(
         raise InputError(f"the network {network!r} of {kind}", ", ".join(NETWORKS[kind]))
     if wrong := [part for part in without or () if part not in PARTS or not network.endswith("liif")]:
         raise InputError(f"{network} without {wrong[0]!r}", f"a LIIF without {', '.join(PARTS)}")
+    if (scale is not None) != network.endswith("subpixel"):
+        raise InputError(f"{network} with --scale {scale}", "a scale with a subpixel network, and only there")
     if kind == "videoinr" and (teacher is not None or spoil):
         raise InputError("--teacher or --spoil of videoinr", "those flags with liif")
     run.start()
@@ -87,8 +91,8 @@ def train(
 
         seed = run.common.seed
         if kind == "liif":
-            drawn = None if network == "light" else queries
-            prepared = of_pictures(data, network, without or [], init, batch, side, drawn, spoil, seed)
+            drawn = None if network == "light" or scale else queries
+            prepared = of_pictures(data, network, without or [], scale, init, batch, side, drawn, spoil, seed)
         else:
             prepared = of_clips(data, init, batch, side, seed)
         built = prepared.network.train().to(run.device)
@@ -135,7 +139,7 @@ def train(
 
 
 def of_pictures(
-    data: list[Path], network: str, without: list[str], init: Path | None, batch: int, side: int,
+    data: list[Path], network: str, without: list[str], scale: int | None, init: Path | None, batch: int, side: int,
     queries: int | None, spoil: bool, seed: int,
 ) -> Prepared:  # fmt: skip
     """A network that enlarges pictures."""
@@ -144,12 +148,13 @@ def of_pictures(
     files = picture_files(data)
     held = files[HELD_OUT // 2 :: HELD_OUT]
     pictures = read_pictures([file for file in files if file not in set(held)], side)
-    built: ContinuousNetwork = load(init).network if init else built_network(network, without, seed)
+    built: ContinuousNetwork = load(init).network if init else built_network(network, without, scale, seed)
 
     def source(part: tuple[int, int]) -> "Source":
-        return Crops(pictures, size=batch, side=side, queries=queries, spoil=spoil, part=part, seed=seed)
+        given: dict[str, Any] = {"queries": queries, "scale": scale, "spoil": spoil}
+        return Crops(pictures, size=batch, side=side, part=part, seed=seed, **given)
 
-    card = {"pictures": len(pictures), "held_out": len(held), "queries": queries, "spoil": spoil}
+    card = {"pictures": len(pictures), "held_out": len(held), "queries": queries, "scale": scale, "spoil": spoil}
     return Prepared(built, source, lambda: measured(built, held, side), card)
 
 
@@ -172,15 +177,17 @@ def of_clips(data: list[Path], init: Path | None, batch: int, side: int, seed: i
     return Prepared(built, source, dict, card)
 
 
-def built_network(name: str, without: list[str], seed: int) -> "ContinuousNetwork":
+def built_network(name: str, without: list[str], scale: int | None, seed: int) -> "ContinuousNetwork":
     """A network of pictures with random weights."""
-    from ungrid.networks import EDSR, LIIF, RDN, LightNetwork, MetaSR
+    from ungrid.networks import EDSR, LIIF, RDN, LightNetwork, MetaSR, SubPixel
 
     if name == "light":
         return LightNetwork(seed=seed)
     encoder = EDSR(seed=seed) if name.startswith("edsr") else RDN(seed=seed)
     if name.endswith("metasr"):
         return MetaSR(encoder, seed=seed + 1)
+    if scale is not None:
+        return SubPixel(encoder, scale=scale, seed=seed + 1)
     return LIIF(encoder, seed=seed + 1, **{PARTS[part]: False for part in without})
 
 

@@ -54,7 +54,20 @@ from ungrid.fields import (
     VideoField,
 )
 from ungrid.io.files import decoding, existing_file, replacing
-from ungrid.networks import EDSR, LIIF, MLP, RDN, GridDecoder, LightNetwork, LightVideo, Linear, MetaSR, Siren, VideoINR
+from ungrid.networks import (
+    EDSR,
+    LIIF,
+    MLP,
+    RDN,
+    GridDecoder,
+    LightNetwork,
+    LightVideo,
+    Linear,
+    MetaSR,
+    Siren,
+    SubPixel,
+    VideoINR,
+)
 
 FORMAT, MODEL_FORMAT = "ungrid-field", "ungrid-model"
 VERSION = 1
@@ -103,6 +116,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "SplineField": SplineField,
     "SplineGrid": SplineGrid,
     "SteppedField": SteppedField,
+    "SubPixel": SubPixel,
     "VideoField": VideoField,
     "VideoINR": VideoINR,
 }

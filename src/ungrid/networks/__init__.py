@@ -14,4 +14,5 @@ from ungrid.networks.linear import Linear as Linear
 from ungrid.networks.mlp import MLP as MLP
 from ungrid.networks.siren import Siren as Siren
 from ungrid.networks.spline_kernels import SplineKernels as SplineKernels
+from ungrid.networks.subpixel import SubPixel as SubPixel
 from ungrid.networks.video_inr import VideoINR as VideoINR

@@ -115,6 +115,7 @@ class Crops:
         window: the lattice has at most this many rows and columns of neighbouring pixels of the crop.
         queries: how many places, drawn from all pixels of a crop, in place of a lattice; then every crop has a scale of
             its own, as in the paper.
+        scale: of all crops; None: uniform in `SCALES`.
         spoil: give small pictures noise and the blocks of JPEG, as cameras and the web do; the truth stays clean.
         part: (rank, ranks): the crops of a batch that belong to this process.
         seed: of all draws.
@@ -128,6 +129,7 @@ class Crops:
         side: int = SIDE,
         window: int = 96,
         queries: int | None = None,
+        scale: float | None = None,
         spoil: bool = False,
         part: tuple[int, int] = (0, 1),
         seed: int = 0,
@@ -136,6 +138,7 @@ class Crops:
             raise InputError(f"batches of {size} crops for {part[1]} processes", "a multiple")
         self.pictures, self.size, self.side, self.window = pictures, size, side, window
         self.queries, self.spoil, self.part, self.seed = queries, spoil, part, seed
+        self.scales = SCALES if scale is None else (scale, scale)
         self.sides = np.array([min(picture.shape[:2]) for picture in pictures])
         self.chances = np.array([picture.size**0.5 for picture in pictures])
 
@@ -143,7 +146,7 @@ class Crops:
         """What makes the batches what they are."""
         return {
             "pictures": str([picture.shape for picture in self.pictures]),
-            "batches": str((self.size, self.side, self.window, self.queries, self.spoil, self.seed)),
+            "batches": str((self.size, self.side, self.window, self.queries, self.scales, self.spoil, self.seed)),
         }
 
     def batch(self, step: int) -> Batch | Queries:
@@ -154,7 +157,7 @@ class Crops:
         draws = [np.random.default_rng(int(seeds[k])) for k in own]
         if self.queries is not None:
             return self._queries(draws, self.queries)
-        side = round(self.side * rng.uniform(*SCALES))
+        side = round(self.side * rng.uniform(*self.scales))
         length = min(self.window, side)
         top, left = rng.integers(0, side - length + 1, 2)
         crops = [self._crop(side, draw) for draw in draws]
@@ -167,7 +170,7 @@ class Crops:
     def _queries(self, draws: list[np.random.Generator], count: int) -> Queries:
         low, position, high, scales = [], [], [], []
         for draw in draws:
-            side = round(self.side * draw.uniform(*SCALES))
+            side = round(self.side * draw.uniform(*self.scales))
             crop = self._crop(side, draw)
             place = draw.choice(side * side, count, replace=side * side < count)
             pixel = np.stack(np.divmod(place, side), axis=-1)
