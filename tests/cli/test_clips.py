@@ -47,6 +47,14 @@ def test_size_and_time(ungrid, clip, tmp_path):
     assert properties(tmp_path / "d.mp4") == (9, 34, 46, pytest.approx(1.0, abs=0.01))
 
 
+def test_a_report_shows_the_middle(ungrid, clip, tmp_path):
+    words = ("upscale", clip, "-o", tmp_path / "b.mp4", "--time-scale", "2", "--report", tmp_path / "r.html")
+    assert ungrid(*words).code == 0
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<img") == 3
+    assert "50 % of the way" in page
+
+
 def test_odd_sides_become_even_and_it_is_said(ungrid, clip, tmp_path):
     done = ungrid("upscale", clip, "-o", tmp_path / "b.mp4", "-s", "1.5")
     assert properties(tmp_path / "b.mp4")[1:3] == (52, 68)

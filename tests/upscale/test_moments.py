@@ -10,7 +10,7 @@ from PIL import Image
 from ungrid._base.errors import InputError
 from ungrid.io.arrays import from_array
 from ungrid.io.video import write_video
-from ungrid.networks import LightNetwork, LightVideo
+from ungrid.networks import LightNetwork, LightVideo, VideoINR
 from ungrid.networks.light_video import warped
 from ungrid.upscale import Moment, Moments, Schedule, Training, clip_files, read_clip
 from ungrid.upscale.clips import cuts
@@ -170,3 +170,26 @@ def test_clips_from_files_and_folders(tmp_path: Path) -> None:
     assert [part.shape for part in halved] == [(12, 45, 45, 3), (6, 45, 45, 3)]
     wanted = joined[:12].reshape(12, 45, 2, 45, 2, 3).mean(axis=(2, 4))
     assert np.abs(halved[0] - wanted).mean() < 4
+
+
+def test_the_published_network_learns_from_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss is that of whole pictures, cut to the batch's lattice; steps bring it down."""
+    monkeypatch.setattr("ungrid.upscale.training.BFLOAT16", False)
+    network = VideoINR(features=8, groups=2, front=1, back=1)
+    source = Same(PICTURES, [sliding(speed=3)], made=0.0, size=2, side=24, window=24)
+    training = Training(network, source, Schedule(steps=15, lr=1e-3, warmup=2))
+    batch = source.batch(0)
+    frames = torch.stack([batch.first, batch.second], dim=1)
+    features = network.encode(frames)
+    pictures = [network.picture(features[[k]], frames[[k]], float(batch.times[k]), (24, 24)) for k in range(2)]
+    before = training.loss(batch)
+    torch.testing.assert_close(before, (torch.cat(pictures) - batch.high).abs().mean())
+    large = next(found for found in (moments(side=24, window=16).batch(k) for k in range(50)) if found.scale > 1.5)
+    size = round(24 * large.scale)
+    both = torch.stack([large.first, large.second], dim=1)
+    whole = network.picture(network.encode(both), both, large.times, (size, size))
+    top, left = (round((x[0] + 0.5) * large.scale - 0.5) for x in (large.rows, large.columns))
+    part = whole[..., top : top + 16, left : left + 16]
+    torch.testing.assert_close(training.loss(large), (part - large.high).abs().mean())
+    training.run()
+    assert float(training.loss(batch).detach()) < float(before.detach())

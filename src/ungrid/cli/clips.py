@@ -75,6 +75,7 @@ def upscale_clip(
         run.answer(f"interrupted; what is done lies in {output}.parts: go on with --resume")
         return
     seconds = time.perf_counter() - began
+    show_on_page(run, output, made)
     run.outputs.append(str(output))
     run.metrics["seconds_per_frame"] = seconds / len(made)
     run.details.update({**facts, "model": upscaler.name, "bfloat16": bfloat16})
@@ -94,6 +95,23 @@ def even(run: Run, shape: tuple[int, int]) -> tuple[int, int]:
     if (rows, columns) != shape:
         run.say(f"{columns} x {rows} pixels in place of {shape[1]} x {shape[0]}: players need even sides")
     return rows, columns
+
+
+def show_on_page(run: Run, output: Path, made: "Plan") -> None:
+    """What ``--report`` shows of a clip: frames of its middle, each with the share of the way to the next given one."""
+    if run.common.report is None:
+        return
+    from ungrid.io.streams import ClipReader
+
+    middle = int(made.index[len(made) // 2])
+    shown = {k: float(made.share[k]) for k in range(len(made)) if made.index[k] == middle}
+    shown[min(max(shown) + 1, len(made) - 1)] = 1.0
+    panels = {
+        f"frame {number}, {100 * shown[number]:.0f} % of the way": frame.pixels()
+        for number, frame in enumerate(ClipReader(output).frames())
+        if number in shown
+    }
+    run.page("A clip").pictures(f"{output.name}, the middle", panels)
 
 
 def tell(run: Run, reader: "ClipReader", scanned: "Scan") -> None:

@@ -13,11 +13,11 @@ from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
 if TYPE_CHECKING:
-    from ungrid.networks import ContinuousNetwork, LightVideo
+    from ungrid.networks import ContinuousNetwork, LightVideo, VideoINR
     from ungrid.upscale import Source
 
 PICTURES = ("light", "edsr-liif", "rdn-liif", "edsr-metasr", "rdn-metasr", "edsr-subpixel", "rdn-subpixel")
-NETWORKS = {"liif": PICTURES, "videoinr": ("light",)}
+NETWORKS = {"liif": PICTURES, "videoinr": ("light", "videoinr")}
 PARTS = {"ensemble": "local_ensemble", "unfold": "feat_unfold", "cell": "cell_decode"}
 RATES = {"light": 8e-4}  # the largest learning rate; of the others:
 OTHER_RATE = 1e-4
@@ -39,7 +39,7 @@ class Prepared:
         card: of the data.
     """
 
-    network: "ContinuousNetwork | LightVideo"
+    network: "ContinuousNetwork | LightVideo | VideoINR"
     source: "Callable[[tuple[int, int]], Source]"
     measure: Callable[[], dict[str, Any]]
     card: dict[str, Any]
@@ -94,7 +94,7 @@ def train(
             drawn = None if network == "light" or scale else queries
             prepared = of_pictures(data, network, without or [], scale, init, batch, side, drawn, spoil, seed)
         else:
-            prepared = of_clips(data, init, batch, side, seed)
+            prepared = of_clips(data, network, init, batch, side, seed)
         built = prepared.network.train().to(run.device)
         taught = None if teacher is None else load(teacher).to(run.device).network
     checkpoint = output.with_suffix(".checkpoint")
@@ -158,8 +158,9 @@ def of_pictures(
     return Prepared(built, source, lambda: measured(built, held, side), card)
 
 
-def of_clips(data: list[Path], init: Path | None, batch: int, side: int, seed: int) -> Prepared:
-    """A network that finds what lies between the frames of a clip; that of its pictures stays as it is."""
+def of_clips(data: list[Path], network: str, init: Path | None, batch: int, side: int, seed: int) -> Prepared:
+    """A network that finds what lies between the frames of a clip; the light one's for pictures stays as it is."""
+    from ungrid.networks import LightVideo
     from ungrid.upscale import Moments, clip_files, picture_files, read_clip, read_pictures
 
     found = clip_files(data)
@@ -167,8 +168,9 @@ def of_clips(data: list[Path], init: Path | None, batch: int, side: int, seed: i
     files = [file for file in picture_files(data) if file.parent not in folders]
     clips = [part for path in found for part in read_clip(path, SHRINK)]
     pictures = read_pictures(files, side)
-    built = video_network(init, seed)
-    built.image.requires_grad_(False)
+    built = video_network(network, init, seed)
+    if isinstance(built, LightVideo):
+        built.image.requires_grad_(False)
 
     def source(part: tuple[int, int]) -> "Source":
         return Moments(pictures, clips, size=batch, side=side, part=part, seed=seed)
@@ -191,25 +193,27 @@ def built_network(name: str, without: list[str], scale: int | None, seed: int) -
     return LIIF(encoder, seed=seed + 1, **{PARTS[part]: False for part in without})
 
 
-def video_network(init: Path | None, seed: int) -> "LightVideo":
-    """A network of clips: that of a file, or a new one around the network of pictures of a file or of the package.
+def video_network(name: str, init: Path | None, seed: int) -> "LightVideo | VideoINR":
+    """A network of clips: that of a file, or a new one; a light one around the network of pictures of a file or of the package.
 
     Raises:
         InputError: if the file holds neither.
     """
     from ungrid.io import load_model
-    from ungrid.networks import LightNetwork, LightVideo
+    from ungrid.networks import LightNetwork, LightVideo, VideoINR
     from ungrid.upscale import load
 
+    if name == "videoinr" and init is None:
+        return VideoINR(seed=seed)
     found: Any = load("light").network if init is None else load_model(init)[0]
-    if isinstance(found, LightVideo):
+    if isinstance(found, VideoINR if name == "videoinr" else LightVideo):
         return found
-    if not isinstance(found, LightNetwork):
-        raise InputError(f"{init} with a {type(found).__name__}", "a light model of pictures or of clips")
+    if name == "videoinr" or not isinstance(found, LightNetwork):
+        raise InputError(f"{init} with a {type(found).__name__}", f"a model for {name} of clips")
     return LightVideo(found, seed=seed)
 
 
-def seconds_of_step(network: "ContinuousNetwork | LightVideo", source: "Source") -> float:
+def seconds_of_step(network: "ContinuousNetwork | LightVideo | VideoINR", source: "Source") -> float:
     """How long a step takes, by some on a copy."""
     import copy
 

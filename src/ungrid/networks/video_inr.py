@@ -53,7 +53,7 @@ def pixel_centres(h: int, w: int, like: Tensor) -> Float[Tensor, "h w 2"]:
 def sampled(x: Tensor, place: Tensor, mode: str = "bilinear") -> Tensor:
     """Features (b, c, H, W) of maps at places (b, H, W, 2), (y, x)."""
     inside = place.clamp(-INSIDE, INSIDE).flip(-1)
-    return functional.grid_sample(x, inside, mode=mode, align_corners=False)
+    return functional.grid_sample(x.to(place.dtype), inside, mode=mode, align_corners=False)
 
 
 class _Residual(nn.Module):
@@ -249,7 +249,7 @@ class VideoINR(nn.Module):
         self,
         features: Float[Tensor, "b k3 h w"],
         frames: Float[Tensor, "b 2 3 h w"],
-        time: float,
+        time: float | Float[Tensor, " b"],
         shape: tuple[int, int],
         *,
         compat: bool = False,
@@ -259,25 +259,25 @@ class VideoINR(nn.Module):
         Args:
             features: of `encode`.
             frames: what they were made of.
-            time: in [0, 1].
+            time: in [0, 1], one or one for each pair of frames.
             shape: rows and columns.
             compat: enlarge the frames by 4 before sampling them, as the published evaluation does at every scale; the
                 published training does not.
         """
         h, w = features.shape[-2:]
         both = frames.flatten(1, 2)
-        place = pixel_centres(*shape, features)[None].expand(len(features), -1, -1, -1)
-        own = pixel_centres(h, w, features).permute(2, 0, 1)[None].expand(len(features), -1, -1, -1)
+        place = pixel_centres(*shape, frames)[None].expand(len(frames), -1, -1, -1)
+        own = pixel_centres(h, w, frames).permute(2, 0, 1)[None].expand(len(frames), -1, -1, -1)
         away = place.permute(0, 3, 1, 2) - sampled(own, place, "nearest")
         away = away * torch.tensor([h, w], dtype=away.dtype, device=away.device)[:, None, None]
-        when = torch.full_like(away[:, :1], time)
+        when = torch.as_tensor(time).to(away).reshape(-1, 1, 1, 1).expand_as(away[:, :1])
         near = [sampled(x, place, "nearest") for x in (features, both)]
         large = self.feat_imnet(torch.cat([*near, away, when], dim=1))
         if compat:
             both = functional.interpolate(both, scale_factor=COMPAT_SCALE, mode="bilinear", align_corners=False)
         here = [large, sampled(features, place), sampled(both, place)]
         flow = self.flow_imnet(torch.cat([*here, when], dim=1))
-        warped = [self._warped(part) for part in flow.chunk(2, dim=1)]
+        warped = [self._warped(part.to(frames.dtype)) for part in flow.chunk(2, dim=1)]
         seen = [sampled(maps, where) for maps in (large, features, both) for where in warped]
         return self.encode_imnet(torch.cat([*seen, when], dim=1))
 

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
 import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ungrid._base.interrupts import Interrupts
-from ungrid.networks import ContinuousNetwork, LightVideo
+from ungrid.networks import ContinuousNetwork, LightVideo, VideoINR
 from ungrid.networks.fused import BFLOAT16
 from ungrid.solvers import Outcome
 from ungrid.solvers.checkpoint import check_same_run, read_checkpoint, remove_checkpoint, write_checkpoint
@@ -33,7 +34,7 @@ from ungrid.upscale.moments import Moment
 from ungrid.upscale.pictures import Batch, Queries
 
 MOTION = 0.01  # weight of a pixel of a known motion's error beside the whole range of a colour's
-Network = ContinuousNetwork | LightVideo
+Network = ContinuousNetwork | LightVideo | VideoINR
 Drawn = Batch | Queries | Moment
 
 
@@ -107,9 +108,22 @@ class _Answers(nn.Module):
             lattice = batch.rows, batch.columns, torch.tensor([batch.scale] * 2, device=device)
             if isinstance(batch, Batch):
                 return self.network(batch.low.to(device), *lattice).float(), None
-            frames = batch.first.to(device), batch.second.to(device)
-            colours, motion = self.network.with_motion(frames, batch.times.to(device), *lattice)
+            frames, times = (batch.first.to(device), batch.second.to(device)), batch.times.to(device)
+            if isinstance(self.network, VideoINR):
+                return _at_pixels(self.network, torch.stack(frames, dim=1), times, batch).float(), None
+            colours, motion = self.network.with_motion(frames, times, *lattice)
             return colours.float(), motion.float()
+
+
+def _at_pixels(network: VideoINR, frames: Tensor, times: Tensor, batch: Moment) -> Tensor:
+    """The published network's colours at a batch's lattice, which is a part of a whole picture's pixels."""
+    side = round(frames.shape[-1] * batch.scale)
+    whole = network.picture(network.encode(frames), frames, times, (side, side))
+    rows, columns = (
+        torch.from_numpy(np.rint((places + 0.5) * batch.scale - 0.5).astype(np.int64)).to(whole.device)
+        for places in (batch.rows, batch.columns)
+    )
+    return whole[:, :, rows][..., columns]
 
 
 class Training:
@@ -260,7 +274,7 @@ class Training:
         """The mean absolute difference to the truth, or to the truth and the teacher; that of known motions beside it."""
         found, motion = self.answers(batch, self.device)
         loss = (found - batch.high.to(self.device)).abs().mean()
-        if isinstance(batch, Moment):
+        if isinstance(batch, Moment) and motion is not None:
             known = batch.known.to(self.device)[:, None, None, None]
             loss = loss + MOTION * (known * (motion - batch.motion.to(self.device))).abs().mean()
         if self.teacher is None:
