@@ -79,7 +79,7 @@ def test_demo_writes_its_page(ungrid, tmp_path):
     written = ("astronaut.field", "scene.field", "report.html")
     assert done.object["outputs"] == [str(tmp_path / "tour" / name) for name in written]
     assert set(done.object["metrics"]["methods_psnr_db"]) == {"grid", "siren", "fourier", "positional", "relu"}
-    assert page.count("<img") == 3 + 3 + 3 + 5 + 3 + 6
+    assert page.count("<img") == 3 + 3 + 3 + 5 + 3 + 5 + 6
 
 
 def test_version_and_help(ungrid):

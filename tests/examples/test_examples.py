@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 EXPECTED = {
     "zoom_into_a_picture": ("psnr_between_pixels", lambda db: db > 40),
     "picture_at_any_scale": ("gain_over_bicubic", lambda db: db > 0.5),
+    "slow_motion": ("gain_over_blending", lambda db: db > 3),
     "derivatives_of_a_field": ("largest_slope_error", lambda error: error < 0.02),
     "poisson_on_the_l_shape": ("error_of_the_integral", lambda error: error < 1e-4),
     "quarter_car": ("largest_difference", lambda metres: metres < 1e-4),

@@ -102,12 +102,13 @@ def show_on_page(run: Run, output: Path, made: "Plan") -> None:
     if run.common.report is None:
         return
     from ungrid.io.streams import ClipReader
+    from ungrid.upscale import fractions
 
     middle = int(made.index[len(made) // 2])
     shown = {k: float(made.share[k]) for k in range(len(made)) if made.index[k] == middle}
     shown[min(max(shown) + 1, len(made) - 1)] = 1.0
     panels = {
-        f"frame {number}, {100 * shown[number]:.0f} % of the way": frame.pixels()
+        f"frame {number}, {100 * shown[number]:.0f} % of the way": fractions(frame.pixels())
         for number, frame in enumerate(ClipReader(output).frames())
         if number in shown
     }

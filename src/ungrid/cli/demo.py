@@ -26,6 +26,7 @@ CROP = ((72, 136), (186, 250))  # rows and columns of the picture: a face, 64 x 
 DERIVED = ((40, 168), (160, 288))  # the part that is differentiated
 ZOOM = 8
 SCALES = (2.0, 3.3, 4.0)  # by which the picture is shrunk and enlarged again
+CLIP_SIDE, FASTEST, CLIP_SEED = 128, 10.0, 4  # pixels of the made clip, and by how many its parts move
 SCENE_VIEWS, SCENE_SIZE = 40, 96
 SCENE_SHARE = 3.0  # seconds of the scene's fit for each of a picture's
 
@@ -63,7 +64,7 @@ def demo(
         "demo"
     ),
 ) -> None:
-    """Take the tour: a picture, its derivatives, the methods, enlarging, a scene. Writes FOLDER/report.html."""
+    """Take the tour: a picture, its derivatives, the methods, enlarging, between frames, a scene. Writes FOLDER/report.html."""
     budget = run.common.budget or 6.0
     if run.common.plan:
         seconds = budget * (2 + len(METHODS) + SCENE_SHARE)
@@ -223,6 +224,29 @@ def enlarge(tour: Tour) -> None:
     tour.run.metrics["enlarged_psnr_db"] = scores
 
 
+def go_between(tour: Tour) -> None:
+    """Between frames. What a network finds between two frames of a clip in which parts of the photograph move."""
+    import numpy as np
+
+    from ungrid._base.optional import require
+    from ungrid.metrics import psnr
+    from ungrid.upscale import load_video
+    from ungrid.upscale.synthetic import drawn, random_layers
+
+    require("cv2", "demo")
+    stored, side = np.rint(255 * tour.picture).astype(np.uint8), 4 * CLIP_SIDE
+    layers = random_layers([stored], CLIP_SIDE, FASTEST, np.random.default_rng(CLIP_SEED))
+    first, truth, second = (drawn(layers, time, CLIP_SIDE) for time in (0.0, 0.5, 1.0))
+    found = load_video().between(first, second, [0.5], 1)[0]
+    blended = (first + second) / 2
+    panels = {"first frame": first, "blended": blended, "network": found, "truth": truth, "second frame": second}
+    shown = {name: resized(picture, (side, side), "NEAREST") for name, picture in panels.items()}
+    tour.page.pictures("Halfway between two frames", shown)
+    scores = {name: {"PSNR, dB": psnr(panels[name], truth)} for name in ("blended", "network")}
+    tour.page.table("Against the truth", scores)
+    tour.run.metrics["between_psnr_db"] = {name: row["PSNR, dB"] for name, row in scores.items()}
+
+
 def see_a_scene(tour: Tour) -> None:
     """Photographs to a scene. Views that no camera took, from pictures of a traced scene with known cameras."""
     import numpy as np
@@ -269,7 +293,15 @@ def see_a_scene(tour: Tour) -> None:
     tour.page.pictures("New views", shown)
 
 
-CHAPTERS: tuple[Callable[[Tour], None], ...] = (fit_picture, zoom, differentiate, compare_methods, enlarge, see_a_scene)
+CHAPTERS: tuple[Callable[[Tour], None], ...] = (
+    fit_picture,
+    zoom,
+    differentiate,
+    compare_methods,
+    enlarge,
+    go_between,
+    see_a_scene,
+)
 
 
 def values_on(

@@ -1,0 +1,190 @@
+"""A neural field as the page evaluates it: plain values, and its numbers in one block of bytes.
+
+Convention: ``unit = (x - center) / scale`` for every axis; then one of two encodings,
+
+    grid    the features of `SplineGrid`: for every level cells, features, scale, shift and the place of its first number
+    ridges  ``f_k(rows_k . unit + shifts_k)``: what Fourier features, the positional encoding and plain coordinates are
+
+then layers ``activation(factor * (weight h + bias))``, weights (outputs, inputs), and, where there is one, a linear `skip`
+from the features to the values; then ``value * value_scale + value_offset``. An array is the number of its entry in the
+list of arrays. JavaScript numbers are float64, so the page has the values of the field in double precision.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ungrid._base.errors import InputError
+from ungrid.domains.circle import is_circle
+from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
+from ungrid.fields import Field, NeuralField
+from ungrid.fields.neural import unit_scale
+from ungrid.networks import MLP, GridDecoder, Linear, Siren
+
+Entry = dict[str, Any]
+
+
+@dataclass
+class Numbers:
+    """The arrays of a page: their types and shapes, and their bytes one after another."""
+
+    entries: list[Entry] = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, values: Any, dtype: str = "float32") -> int:
+        """Take an array, and give its number."""
+        array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+        stored = array.astype(np.dtype(dtype).newbyteorder("<"))
+        self.entries.append({"type": dtype, "offset": self.size, "shape": list(array.shape)})
+        padded = stored.tobytes() + b"\0" * (-stored.nbytes % 8)  # typed arrays begin at multiples of their item
+        self.parts.append(padded)
+        self.size += len(padded)
+        return len(self.entries) - 1
+
+    def content(self) -> bytes:
+        """All bytes."""
+        return b"".join(self.parts)
+
+
+def describe(u: Field, numbers: Numbers, *, half: bool = False) -> Entry:
+    """The field's description; its numbers go to `numbers`, those of a grid's table in 16 bits if `half`.
+
+    Raises:
+        InputError: if the page has no evaluator for this field.
+    """
+    if not isinstance(u, NeuralField):
+        raise InputError(f"a {type(u).__name__} for a page", "a field of `ungrid fit`: grid, siren, fourier, ...")
+    axes = u.domain.axes
+    return {
+        "axes": [{"name": a.name, "low": a.low, "high": a.high, "unit": a.unit, "circle": is_circle(a)} for a in axes],
+        "center": ((u.domain.low + u.domain.high) / 2).tolist(),
+        "scale": list(unit_scale(u.domain)),
+        "out_names": list(u.out_names),
+        "value_scale": list(u.value_scale),
+        "value_offset": list(u.value_offset),
+        "spacing": None if u.spacing is None else list(u.spacing),
+        "encoding": _encoding(u.encoding, numbers, half),
+        "network": _network(u.network, numbers),
+    }
+
+
+def rounded(u: NeuralField) -> NeuralField:
+    """The field with the table of its grid rounded to 16 bits, as a page of half precision has it."""
+    from copy import deepcopy
+
+    coarse = deepcopy(u)
+    if isinstance(coarse.encoding, SplineGrid):
+        coarse.encoding.table.data = coarse.encoding.table.data.half().to(coarse.encoding.table.dtype)
+    return coarse
+
+
+def _encoding(encoding: nn.Module, numbers: Numbers, half: bool) -> Entry:
+    if type(encoding) not in ENCODINGS:
+        known = ", ".join(cls.__name__ for cls in ENCODINGS)
+        raise InputError(f"the encoding {type(encoding).__name__} for a page", known)
+    return ENCODINGS[type(encoding)](encoding, numbers, half)
+
+
+def _grid(grid: SplineGrid, numbers: Numbers, half: bool) -> Entry:
+    if grid._hashed.any():
+        raise InputError("a grid with hashed levels for a page", "dense levels")
+    table = grid.tied_table().detach()
+    if half and not table.half().isfinite().all():
+        raise InputError(
+            f"grid values up to {float(table.abs().max()):.3g} in 16 bits", "up to 65504", "leave half off"
+        )
+    levels = [
+        {
+            "cells": list(grid.cells[k]),
+            "features": grid.features[k],
+            "scale": grid._scale[k].tolist(),
+            "shift": grid._shift[k].tolist(),
+            "start": int(grid._start[k]),
+        }
+        for k in range(len(grid.cells))
+    ]
+    stored = numbers.add(table, "float16" if half else _type(table))
+    return {"kind": "grid", "order": grid.order, "extent": list(grid.extent), "levels": levels, "table": stored}
+
+
+def _ridges(rows: np.ndarray, functions: list[str], numbers: Numbers) -> Entry:
+    shifts = np.zeros(len(rows))
+    stored = {"rows": numbers.add(rows, "float64"), "shifts": numbers.add(shifts, "float64")}
+    return {"kind": "ridges", "functions": functions, **stored}
+
+
+def _fourier(encoding: FourierFeatures, numbers: Numbers, half: bool) -> Entry:
+    rows = np.pi * encoding.frequencies.double().numpy()
+    m = encoding.features
+    return _ridges(np.concatenate([rows, rows]), ["cosine"] * m + ["sine"] * m, numbers)
+
+
+def _positional(encoding: Positional, numbers: Numbers, half: bool) -> Entry:
+    d, octaves = encoding.dim, encoding.octaves
+    rows = np.kron(np.pi * 2.0 ** np.arange(octaves)[:, None], np.eye(d))
+    given = np.eye(d)[: d * encoding.include_input]
+    functions = ["linear"] * len(given) + ["sine"] * len(rows) + ["cosine"] * len(rows)
+    return _ridges(np.concatenate([given, rows, rows]), functions, numbers)
+
+
+def _identity(encoding: Identity, numbers: Numbers, half: bool) -> Entry:
+    return _ridges(np.eye(encoding.dim), ["linear"] * encoding.dim, numbers)
+
+
+def _network(network: nn.Module, numbers: Numbers) -> Entry:
+    if type(network) not in NETWORKS:
+        known = ", ".join(cls.__name__ for cls in NETWORKS)
+        raise InputError(f"the network {type(network).__name__} for a page", known)
+    return NETWORKS[type(network)](network, numbers)
+
+
+def _layer(numbers: Numbers, weight: Tensor, bias: Tensor | None, activation: str, factor: float = 1.0) -> Entry:
+    bias = torch.zeros(len(weight), dtype=weight.dtype) if bias is None else bias
+    stored = {"weight": numbers.add(weight, _type(weight)), "bias": numbers.add(bias, _type(bias))}
+    return {**stored, "activation": activation, "factor": factor}
+
+
+def _decoder(network: GridDecoder, numbers: Numbers) -> Entry:
+    hidden = zip([network.first, *network.middle], network.biases, strict=True)
+    layers = [_layer(numbers, weight.T, bias[0], "smooth_relu") for weight, bias in hidden]
+    layers.append(_layer(numbers, network.last.T, network.last_bias, "linear"))
+    return {"layers": layers, "skip": numbers.add(network.skip.T, _type(network.skip))}
+
+
+def _mlp(network: MLP, numbers: Numbers) -> Entry:
+    functions = [network.activation] * network.depth + [network.output]
+    pairs = zip(network.layers, functions, strict=True)
+    return {"layers": [_layer(numbers, layer.weight, layer.bias, name) for layer, name in pairs], "skip": None}  # type: ignore[arg-type]
+
+
+def _siren(network: Siren, numbers: Numbers) -> Entry:
+    ends = [("sine", omega) for omega in network.frequencies] + [("linear", 1.0)]
+    pairs = zip(network.layers, ends, strict=True)
+    return {"layers": [_layer(numbers, layer.weight, layer.bias, *end) for layer, end in pairs], "skip": None}  # type: ignore[arg-type]
+
+
+def _linear(network: Linear, numbers: Numbers) -> Entry:
+    return {"layers": [_layer(numbers, network.weight.T, None, "linear")], "skip": None}
+
+
+def _type(values: Tensor) -> str:
+    return "float64" if values.dtype == torch.float64 else "float32"
+
+
+ENCODINGS: dict[type, Callable[[Any, Numbers, bool], Entry]] = {
+    SplineGrid: _grid,
+    FourierFeatures: _fourier,
+    Positional: _positional,
+    Identity: _identity,
+}
+NETWORKS: dict[type, Callable[[Any, Numbers], Entry]] = {
+    GridDecoder: _decoder,
+    MLP: _mlp,
+    Siren: _siren,
+    Linear: _linear,
+}

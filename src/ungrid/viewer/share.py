@@ -1,0 +1,172 @@
+"""One HTML file that is the field: its numbers inside, evaluated in the browser, opened from disk.
+
+Convention: the page holds its description as JSON (`description.py`) and the numbers as base64; scripts and styles are
+the files of ``page/`` one after another. It names no address, and its content security policy forbids any.
+"""
+
+import base64
+import html
+import io
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ungrid._base.errors import InputError
+from ungrid._base.version import __version__
+from ungrid.fields import Field, NeuralField
+from ungrid.io.files import replacing
+from ungrid.sampling import GridSamples
+from ungrid.viewer.description import Entry, Numbers, describe, rounded
+
+SCRIPTS = ("numbers.js", "functions.js", "evaluator.js", "shaders.js", "gpu.js", "plain.js", "frames.js", "colours.js")
+VIEWS = {"picture": ("picture.js",), "sound": ("sound.js",)}
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+PROBES = 4096  # points at which the rounding to 16 bits is measured
+RANGE_SAMPLES = 1 << 16  # at which the least and the largest value are found
+WEBP_LONGEST = 16383
+
+
+@dataclass(frozen=True)
+class SharedPage:
+    """What was written.
+
+    Attributes:
+        path: the page.
+        size: its bytes.
+        rounding: the largest change of a value by 16-bit weights at random points; 0 in full precision.
+    """
+
+    path: Path
+    size: int
+    rounding: float
+
+
+def share(
+    u: Field,
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    facts: dict[str, Any] | None = None,
+    against: GridSamples | None = None,
+    half: bool = False,
+) -> SharedPage:
+    """Write one HTML file that evaluates a field of a picture, of another plane or of a sound in the browser.
+
+    Args:
+        u: a neural field of one or two axes.
+        path: where to; ends in ``.html``.
+        title: of the page; default: its file's name.
+        facts: further lines about the field (method, PSNR, ...): names and texts.
+        against: the picture that the field was fitted to, for the slider between its pixels and the field.
+        half: store the numbers of a grid in 16 bits; the page has half the size, and says what that changes.
+
+    Raises:
+        InputError: if the page has no evaluator or no view for this field, the picture is of another kind, or the path
+            cannot be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"the name {target.name!r} for a page", "a name that ends in .html")
+    view = _view(u)
+    numbers = Numbers()
+    description = describe(u, numbers, half=half)
+    assert isinstance(u, NeuralField)
+    rounding = _rounding(u) if half else 0.0
+    description |= {
+        "title": title or target.stem,
+        "view": view,
+        "kind": u.metadata.get("kind", ""),
+        "facts": _facts(u, facts, numbers.size, rounding),
+        "range": _range(u),
+        "metadata": {key: u.metadata[key] for key in ("sample_rate", "shape") if key in u.metadata},
+    }
+    if against is not None:
+        description["against"] = _picture(u, against)
+    content = _page(description, numbers)
+    with replacing(target) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return SharedPage(target, target.stat().st_size, rounding)
+
+
+def _view(u: Field) -> str:
+    views = {1: "sound", 2: "picture"}
+    if u.domain.dim not in views:
+        raise InputError(f"a field of {u.domain.dim} axes for a page", "one axis (a sound) or two (a picture)")
+    return views[u.domain.dim]
+
+
+def _facts(u: NeuralField, given: dict[str, Any] | None, size: int, rounding: float) -> dict[str, str]:
+    """The lines below the title."""
+    count = sum(parameter.numel() for parameter in u.parameters())
+    facts = {"Numbers": f"{count:,}".replace(",", " "), "Stored": f"{size / 1e6:.2f} MB"}
+    if rounding:
+        facts["16-bit weights"] = f"change values by up to {rounding:.1e}"
+    return facts | {name: str(value) for name, value in (given or {}).items()}
+
+
+def _rounding(u: NeuralField) -> float:
+    """The largest change of a value by 16-bit weights."""
+    place = np.random.default_rng(0).random((PROBES, u.domain.dim))
+    points = u.domain.low + place * (u.domain.high - u.domain.low)
+    return float(np.abs(rounded(u)(points) - u(points)).max())
+
+
+def _range(u: NeuralField) -> list[list[float]]:
+    """For every value its least and its largest one, on a lattice."""
+    from ungrid.domains import RegularGrid
+
+    side = round(RANGE_SAMPLES ** (1 / u.domain.dim))
+    values = u.on_grid(RegularGrid(u.domain.box, (side,) * u.domain.dim)).reshape(-1, len(u.out_names))
+    return [[float(low), float(high)] for low, high in zip(values.min(axis=0), values.max(axis=0), strict=True)]
+
+
+def _picture(u: NeuralField, samples: GridSamples) -> Entry:
+    """The pixels as an image inside the page."""
+    if samples.kind != "image" or u.domain.dim != 2 or samples.out_names != u.out_names:
+        given = f"samples of the kind {samples.kind!r} with {', '.join(samples.out_names)}"
+        raise InputError(f"{given} beside this field", f"a picture with {', '.join(u.out_names)}")
+    height, width = samples.grid.shape
+    lengths = u.domain.high - u.domain.low
+    if abs(lengths[0] / lengths[1] - height / width) > 0.5 / width:
+        raise InputError(f"a picture of {width} x {height} pixels", f"sides as {lengths[1]:g} to {lengths[0]:g}")
+    return {"width": width, "height": height, "source": _data_uri(samples.values)}
+
+
+def _data_uri(values: np.ndarray) -> str:
+    """8-bit pixels without loss: WebP, or PNG where a side is too long for it."""
+    from PIL import Image
+
+    pixels = np.rint(255 * np.clip(np.nan_to_num(values), 0, 1)).astype(np.uint8)
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[-1]]
+    kind = "webp" if max(pixels.shape[:2]) <= WEBP_LONGEST else "png"
+    buffer = io.BytesIO()
+    picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode)
+    picture.save(buffer, kind, **({"lossless": True, "exact": True} if kind == "webp" else {}))
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _page(description: Entry, numbers: Numbers) -> str:
+    view = description["view"]
+    scripts = "\n".join(_asset(name) for name in (*SCRIPTS, *VIEWS[view], "start.js"))
+    given = json.dumps({**description, "arrays": numbers.entries}, allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "TITLE": html.escape(description["title"]),
+        "POLICY": POLICY,
+        "VERSION": __version__,
+        "STYLE": _asset("style.css"),
+        "BODY": _asset(f"{view}.html"),
+        "DESCRIPTION": given,
+        "NUMBERS": base64.b64encode(numbers.content()).decode("ascii"),
+        "SCRIPTS": scripts,
+    }
+    first, *rest = _asset("page.html").split("{{")
+    return first + "".join(parts[piece.split("}}", 1)[0]] + piece.split("}}", 1)[1] for piece in rest)
+
+
+def _asset(name: str) -> str:
+    return resources.files("ungrid.viewer").joinpath("page", name).read_text(encoding="utf-8")
