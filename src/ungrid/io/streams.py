@@ -11,6 +11,7 @@ import heapq
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid._base.optional import require
-from ungrid.io.files import existing_file, opened, replacing
+from ungrid.io.files import decoding, existing_file, replacing
 
 RGB = {8: "rgb24", 10: "rgb48le"}  # by bits, FFmpeg's names of what we hold
 STORED = {8: "yuv420p", 10: "yuv420p10le"}  # and of what is written
@@ -114,13 +115,12 @@ class ClipReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        av = require("av", "video")
         self.path, self.damaged = existing_file(path), 0
-        with opened(self.path, "a video") as stream, av.open(stream, mode="r") as container:
+        with self._opened() as container, decoding(self.path, "a video"):
             if not container.streams.video:
                 raise InputError(f"{self.path} has no video stream", "a clip with pictures")
             video = container.streams.video[0]
-            first = next(self._decoded(av, container, video), None)
+            first = next(self._decoded(container, video), None)
             if first is None:
                 raise InputError(f"{self.path} has no frame that can be decoded", "a clip with pictures")
             context = video.codec_context
@@ -143,13 +143,11 @@ class ClipReader:
         Raises:
             InputError: if frames change their size.
         """
-        av = require("av", "video")
         self.damaged, last = 0, -np.inf
         usual = float(1 / self.rate)
-        with opened(self.path, "a video") as stream, av.open(stream, mode="r") as container:
-            video = container.streams.video[0]
+        with self._opened() as container:
             size = None
-            for raw in self._decoded(av, container, video):
+            for raw in self._decoded(container, container.streams.video[0]):
                 size = size or (raw.width, raw.height)
                 if (raw.width, raw.height) != size:
                     raise InputError(f"{self.path}, whose frames change their size", "one size")
@@ -160,7 +158,16 @@ class ClipReader:
                 duration = float(raw.duration * raw.time_base) if raw.duration else usual
                 yield Frame(last, duration, raw, self.colours, self.depth)
 
-    def _decoded(self, av: Any, container: Any, video: Any) -> Iterator[Any]:
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        av = require("av", "video")
+        with decoding(self.path, "a video"):
+            container = av.open(str(self.path), mode="r")
+        with container:
+            yield container
+
+    def _decoded(self, container: Any, video: Any) -> Iterator[Any]:
+        av = require("av", "video")
         packets = container.demux(video)
         while True:
             try:

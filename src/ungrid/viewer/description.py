@@ -2,7 +2,7 @@
 
 Convention: ``unit = (x - center) / scale`` for every axis; then one of two encodings,
 
-    grid    the features of `SplineGrid`: for every level cells, features, scale, shift and the place of its first number
+    grid    the features of `SplineGrid`: for every level nodes, features, scale, shift and the place of its first number
     ridges  ``f_k(rows_k . unit + shifts_k)``: what Fourier features, the positional encoding and plain coordinates are
 
 then layers ``activation(factor * (weight h + bias))``, weights (outputs, inputs), and, where there is one, a linear `skip`
@@ -91,7 +91,10 @@ def _encoding(encoding: nn.Module, numbers: Numbers, half: bool) -> Entry:
 
 
 def _grid(grid: SplineGrid, numbers: Numbers, half: bool) -> Entry:
-    if grid._hashed.any():
+    shape, scale, shift, start, _, features, hashed = grid.derivative_arguments(
+        ((0,) * grid.dim,), np.dtype(np.float64)
+    )[0]
+    if hashed.any():
         raise InputError("a grid with hashed levels for a page", "dense levels")
     table = grid.tied_table().detach()
     if half and not table.half().isfinite().all():
@@ -100,13 +103,13 @@ def _grid(grid: SplineGrid, numbers: Numbers, half: bool) -> Entry:
         )
     levels = [
         {
-            "cells": list(grid.cells[k]),
-            "features": grid.features[k],
-            "scale": grid._scale[k].tolist(),
-            "shift": grid._shift[k].tolist(),
-            "start": int(grid._start[k]),
+            "nodes": shape[k].tolist(),
+            "features": int(features[k]),
+            "scale": scale[k].tolist(),
+            "shift": shift[k].tolist(),
+            "start": int(start[k]),
         }
-        for k in range(len(grid.cells))
+        for k in range(len(shape))
     ]
     stored = numbers.add(table, "float16" if half else _type(table))
     return {"kind": "grid", "order": grid.order, "extent": list(grid.extent), "levels": levels, "table": stored}

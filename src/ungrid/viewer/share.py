@@ -142,10 +142,9 @@ def _data_uri(values: np.ndarray) -> str:
     from PIL import Image
 
     pixels = np.rint(255 * np.clip(np.nan_to_num(values), 0, 1)).astype(np.uint8)
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[-1]]
     kind = "webp" if max(pixels.shape[:2]) <= WEBP_LONGEST else "png"
     buffer = io.BytesIO()
-    picture = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     picture.save(buffer, kind, **({"lossless": True, "exact": True} if kind == "webp" else {}))
     return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
