@@ -102,6 +102,7 @@ def test_colours_and_depth_survive(depth: int, matrix: int, tmp_path: Path) -> N
     again = ClipReader(tmp_path / "b.mkv")
     assert again.depth == reader.depth == depth
     assert again.colours == reader.colours
+    assert again.colours.tags["colorspace"] == (5 if matrix == 2 else matrix)
     most = 255 if depth == 8 else 65535
     for k, frame in enumerate(again.frames()):
         wanted = patches(k, depth)

@@ -6,6 +6,7 @@ import pytest
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.io import read, write
+from ungrid.io.streams import ClipReader
 from ungrid.io.video import read_video, write_sharp_frames
 from ungrid.sampling import GridSamples
 
@@ -68,6 +69,10 @@ def test_rotation_metadata_is_applied(tmp_path, turn):
     assert shown.shape == ((32, 64) if turn in ("none", "half") else (64, 32))
     assert side.mean() > 0.95
     assert shown.mean() == pytest.approx(0.25, abs=0.03)
+    reader = ClipReader(tmp_path / "b.mp4")
+    frames = [frame.pixels()[..., 0] / 255 for frame in reader.frames()]
+    assert reader.shape == frames[1].shape
+    np.testing.assert_allclose(frames[1], shown, atol=1e-6)
 
 
 def test_the_sharpest_frame_of_every_part_is_written(tmp_path):

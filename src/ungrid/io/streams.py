@@ -44,12 +44,46 @@ class Colours:
     Attributes:
         matrix: the converter's number.
         full: whether the source uses all of the numbers' range.
-        tags: of the stream: colorspace, color_primaries and color_trc.
+        tags: of the stream: color_primaries, color_trc and colorspace, which is always named: a larger clip is guessed otherwise.
     """
 
     matrix: int
     full: bool
     tags: dict[str, int]
+
+
+def _exact() -> Any:
+    """The converter's flags; its faster roundings darken colours by up to three hundredths of their range."""
+    from av.video.reformatter import Interpolation
+
+    return (
+        Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    )
+
+
+def matrix_for(rows: int) -> int:
+    """The matrix of a clip that names none."""
+    return 1 if rows >= HD else 5
+
+
+def colours_of(context: Any, raw: Any) -> Colours:
+    """The colours of a stream, by its codec and its first frame."""
+    matrix = MATRICES.get(int(context.colorspace), matrix_for(raw.height))
+    tags = {name: int(getattr(context, name)) for name in ("color_primaries", "color_trc")}
+    tags["colorspace"] = int(context.colorspace) if int(context.colorspace) in MATRICES else matrix
+    return Colours(matrix, int(context.color_range) == FULL or raw.format.name.startswith("yuvj"), tags)
+
+
+def upright(raw: Any, colours: Colours, depth: int = 8) -> np.ndarray:
+    """The pixels (h, w, 3) of a decoded frame, uint8 or uint16, turned as its metadata asks."""
+    given = raw.to_ndarray(
+        format=RGB[depth],
+        src_colorspace=colours.matrix,
+        src_color_range=FULL if colours.full else LIMITED,
+        dst_color_range=FULL,
+        interpolation=_exact(),
+    )
+    return np.ascontiguousarray(np.rot90(given, k=round(raw.rotation / 90)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,26 +106,19 @@ class Frame:
 
     def pixels(self) -> np.ndarray:
         """(h, w, 3), upright."""
-        given = self.raw.to_ndarray(
-            format=RGB[self.depth],
-            src_colorspace=self.colours.matrix,
-            src_color_range=FULL if self.colours.full else LIMITED,
-            dst_color_range=FULL,
-            interpolation=_exact(),
-        )
-        return np.ascontiguousarray(np.rot90(given, k=round(self.raw.rotation / 90)))
+        return upright(self.raw, self.colours, self.depth)
 
     def thumbnail(self, side: int) -> np.ndarray:
         """The mean grey of side x side parts, in [0, 1]; not turned."""
         return self.raw.to_ndarray(format="gray", width=side, height=side, interpolation="AREA") / np.float32(255)
 
 
-def _exact() -> Any:
-    """The converter's flags; its faster roundings darken colours by up to three hundredths of their range."""
-    from av.video.reformatter import Interpolation
-
-    return (
-        Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+def stored(pixels: np.ndarray, kind: str, matrix: int) -> Any:
+    """Pixels (h, w, 3), uint8 or uint16, as FFmpeg's frame of a kind."""
+    av = require("av", "video")
+    given = RGB[8 if pixels.dtype == np.uint8 else 10]
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=given).reformat(
+        format=kind, dst_colorspace=matrix, src_color_range=FULL, dst_color_range=LIMITED, interpolation=_exact()
     )
 
 
@@ -127,11 +154,7 @@ class ClipReader:
             sideways = round(first.rotation / 90) % 2 == 1
             self.shape = (first.width, first.height) if sideways else (first.height, first.width)
             self.depth = 10 if max(part.bits for part in first.format.components) > 8 else 8
-            tag = int(context.colorspace)
-            matrix = MATRICES.get(tag, 1 if first.height >= HD else 5)
-            tags = {name: int(getattr(context, name)) for name in ("colorspace", "color_primaries", "color_trc")}
-            full = int(context.color_range) == FULL or first.format.name.startswith("yuvj")
-            self.colours = Colours(matrix, full, tags)
+            self.colours = colours_of(context, first)
             self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
             self.sounds = len(container.streams.audio)
             self.dropped = sorted({one.type for one in container.streams if one.type not in ("video", "audio")})
@@ -193,7 +216,6 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], reader: ClipReader, r
         rate: frames a second, about.
     """
     av = require("av", "video")
-    stored = STORED[reader.depth]
     with replacing(path) as temporary, av.open(str(temporary), mode="w", format="matroska") as container:
         stream: Any = None
         for number, frame in enumerate(frames):
@@ -201,15 +223,12 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], reader: ClipReader, r
                 options = {"crf": QUALITY[reader.depth], "bf": "0"}  # without B-frames, packets are in order
                 stream = container.add_stream("libx264", rate=rate.limit_denominator(1001), options=options)
                 stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = stored
+                stream.pix_fmt = STORED[reader.depth]
                 context = stream.codec_context
                 context.color_range = LIMITED
                 for name, tag in reader.colours.tags.items():
                     setattr(context, name, tag)
-            raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=RGB[reader.depth]).reformat(
-                format=stored, dst_colorspace=reader.colours.matrix, src_color_range=FULL,
-                dst_color_range=LIMITED, interpolation=_exact(),
-            )  # fmt: skip
+            raw = stored(frame, STORED[reader.depth], reader.colours.matrix)
             raw.pts, raw.time_base = number, 1 / stream.codec_context.framerate
             container.mux(stream.encode(raw))
         if stream is not None:

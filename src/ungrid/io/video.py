@@ -20,6 +20,7 @@ from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.io.arrays import check_samples, color_names
 from ungrid.io.files import existing_file, opened, replacing
 from ungrid.io.images import quantised
+from ungrid.io.streams import LIMITED, Colours, colours_of, matrix_for, stored, upright
 from ungrid.sampling import GridSamples
 
 MOST_BYTES = 8 << 30  # of the float32 samples of a clip
@@ -86,8 +87,10 @@ def read_frames(path: str | os.PathLike[str], *, scale: int = 1) -> list[np.ndar
 def _frames(container: Any, video: Any, scale: int) -> list[np.ndarray]:
     """All frames upright, each the sums over boxes of scale x scale pixels, as small unsigned integers."""
     frames: list[np.ndarray] = []
+    colours: Colours | None = None
     for frame in container.decode(video):
-        pixels = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+        colours = colours or colours_of(video.codec_context, frame)
+        pixels = upright(frame, colours)
         if frames and pixels.shape[0] // scale != frames[0].shape[0]:
             raise InputError("a video whose frames change their size", "one size")
         frames.append(_box_sums(pixels, scale))
@@ -124,8 +127,10 @@ def write_sharp_frames(path: str | os.PathLike[str], folder: Path, count: int) -
     written: list[Path] = []
     best: tuple[float, np.ndarray] | None = None
     with opened(file, "a video") as stream, av.open(stream, mode="r") as container:
-        for number, frame in enumerate(container.decode(container.streams.video[0])):
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+        video, colours = container.streams.video[0], None
+        for number, frame in enumerate(container.decode(video)):
+            colours = colours or colours_of(video.codec_context, frame)
+            pixels = upright(frame, colours)
             sharp = float(laplace(pixels.mean(axis=2)).var())
             if best is None or sharp > best[0]:
                 best = sharp, pixels
@@ -173,7 +178,9 @@ def write_video(path: str | os.PathLike[str], samples: GridSamples) -> None:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
         stream.height, stream.width = values.shape[1:3]
         stream.pix_fmt = "yuv420p" if stream.height % 2 == stream.width % 2 == 0 else "yuv444p"
+        matrix = matrix_for(stream.height)
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, LIMITED
         for frame in values:
             pixels = np.ascontiguousarray(np.broadcast_to(quantised(frame, np.uint8), (*values.shape[1:3], 3)))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode(stored(pixels, stream.pix_fmt, matrix)))
         container.mux(stream.encode())
