@@ -8,6 +8,7 @@ PYTEST ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip
+LAZY = --no-compile  # Python compiles what is imported; all of torch takes three times as long as its installation
 
 export OMP_WAIT_POLICY = passive
 export NUMBA_CACHE_DIR = $(abspath $(VENV))/numba
@@ -58,7 +59,7 @@ wheel: $(VENV)/.test
 	rm -rf build/empty dist
 	$(BIN)/python -m build --wheel --no-isolation
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip install --quiet $(TORCH) dist/*.whl
+	build/empty/bin/python -m pip install --quiet $(LAZY) $(TORCH) dist/*.whl
 	cd build && empty/bin/python -I ../.ci/smoke.py
 
 ci:
@@ -71,15 +72,15 @@ clean:
 $(VENV)/.torch:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install $(TORCH)
+	$(PIP) install $(LAZY) $(TORCH)
 	touch $@
 
 $(VENV)/.run: $(VENV)/.torch pyproject.toml
-	$(PIP) install -e '.[demo]'
+	$(PIP) install $(LAZY) -e '.[demo]'
 	$(BIN)/ungrid doctor
 	touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml
-	$(PIP) install -e '.[test]'
+	$(PIP) install $(LAZY) -e '.[test]'
 	$(BIN)/ungrid doctor
 	touch $@

@@ -44,7 +44,8 @@ class Colours:
     Attributes:
         matrix: the converter's number.
         full: whether the source uses all of the numbers' range.
-        tags: of the stream: color_primaries, color_trc and colorspace, which is always named: a larger clip is guessed otherwise.
+        tags: of the stream: color_primaries, color_trc, and colorspace, which is always named: without it, players guess
+            by the size, which changes.
     """
 
     matrix: int
