@@ -153,7 +153,8 @@ def test_training(ungrid, pictures, tmp_path):
 
 
 def test_training_of_the_papers_networks(ungrid, pictures, tmp_path):
-    for name, more in (("edsr-liif", ("--without", "cell")), ("edsr-metasr", ())):
+    kinds = {"edsr-liif": ("--without", "cell"), "edsr-metasr": (), "edsr-subpixel": ("--scale", "2")}
+    for name, more in kinds.items():
         words = ("--batch", "1", "--side", "8", "--steps", "1", "--queries", "5", "--network", name, *more)
         assert ungrid("train", "liif", pictures, "-o", tmp_path / f"{name}.model", *words).code == 0
         assert load_model(tmp_path / f"{name}.model")[1]["network"] == name
@@ -192,5 +193,8 @@ def test_what_training_refuses(ungrid, pictures, tmp_path):
         ("train", "liif", pictures, "-o", tmp_path / "a.field"),
         ("train", "liif", pictures, "-o", tmp_path / "a.model", "--network", "vdsr"),
         ("train", "liif", pictures, "-o", tmp_path / "a.model", "--without", "cell"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.model", "--scale", "2"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.model", "--network", "edsr-subpixel"),
+        ("train", "liif", pictures, "-o", tmp_path / "a.model", "--network", "edsr-subpixel", "--scale", "7"),
     ):
         assert ungrid(*words).code == 2

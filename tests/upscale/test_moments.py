@@ -51,6 +51,10 @@ def test_shapes_and_times(made: float) -> None:
         assert 1 <= batch.scale <= 4
 
 
+def test_one_scale_for_all() -> None:
+    assert {round(moments(scale=2).batch(step).scale, 6) for step in range(6)} == {2.0}
+
+
 def test_real_moments_are_frames_of_the_clip() -> None:
     """At the frames' own size the three are parts of frames whose numbers fit the time."""
     clip = sliding()

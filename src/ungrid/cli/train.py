@@ -51,7 +51,9 @@ def train(
     data: Annotated[list[Path], Argument(metavar="FOLDER", help="Folders of pictures; for videoinr of clips as well.")],
     output: Annotated[Path, Option("--output", "-o", metavar="M.model", help="Where to.")],
     network: Annotated[str, Option(help=f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}.")] = "light",
-    scale: Annotated[int | None, Option(help="Of a subpixel network: 2, 3 or 4, for which alone it is made.")] = None,
+    scale: Annotated[
+        int | None, Option(min=1, help="One for all: of a subpixel network 2, 3 or 4; of clips any.")
+    ] = None,
     without: Annotated[
         list[str] | None, Option(metavar="PART", help="Of LIIF: leave out ensemble, unfold or cell.")
     ] = None,
@@ -77,7 +79,7 @@ def train(
         raise InputError(f"the network {network!r} of {kind}", ", ".join(NETWORKS[kind]))
     if wrong := [part for part in without or () if part not in PARTS or not network.endswith("liif")]:
         raise InputError(f"{network} without {wrong[0]!r}", f"a LIIF without {', '.join(PARTS)}")
-    if (scale is not None) != network.endswith("subpixel"):
+    if kind == "liif" and (scale is not None) != network.endswith("subpixel"):
         raise InputError(f"{network} with --scale {scale}", "a scale with a subpixel network, and only there")
     if kind == "videoinr" and (teacher is not None or spoil):
         raise InputError("--teacher or --spoil of videoinr", "those flags with liif")
@@ -94,7 +96,7 @@ def train(
             drawn = None if network == "light" or scale else queries
             prepared = of_pictures(data, network, without or [], scale, init, batch, side, drawn, spoil, seed)
         else:
-            prepared = of_clips(data, network, init, batch, side, seed)
+            prepared = of_clips(data, network, scale, init, batch, side, seed)
         built = prepared.network.train().to(run.device)
         taught = None if teacher is None else load(teacher).to(run.device).network
     checkpoint = output.with_suffix(".checkpoint")
@@ -158,7 +160,9 @@ def of_pictures(
     return Prepared(built, source, lambda: measured(built, held, side), card)
 
 
-def of_clips(data: list[Path], network: str, init: Path | None, batch: int, side: int, seed: int) -> Prepared:
+def of_clips(
+    data: list[Path], network: str, scale: int | None, init: Path | None, batch: int, side: int, seed: int
+) -> Prepared:
     """A network that finds what lies between the frames of a clip; the light one's for pictures stays as it is."""
     from ungrid.networks import LightVideo
     from ungrid.upscale import Moments, clip_files, picture_files, read_clip, read_pictures
@@ -173,9 +177,9 @@ def of_clips(data: list[Path], network: str, init: Path | None, batch: int, side
         built.image.requires_grad_(False)
 
     def source(part: tuple[int, int]) -> "Source":
-        return Moments(pictures, clips, size=batch, side=side, part=part, seed=seed)
+        return Moments(pictures, clips, size=batch, side=side, scale=scale, part=part, seed=seed)
 
-    card = {"pictures": len(pictures), "clips": [path.name for path in found], "shrink": SHRINK}
+    card = {"pictures": len(pictures), "clips": [path.name for path in found], "shrink": SHRINK, "scale": scale}
     return Prepared(built, source, dict, card)
 
 

@@ -61,6 +61,8 @@ class Moments:
         size: how many pairs a batch has.
         side: pixels of a small frame's side.
         window: the lattice has at most this many rows and columns.
+        scale: of all pairs, as VideoINR-fixed is trained; None: half of the batches have the frames' own size, the others
+            a scale uniform in `SCALES`.
         part: (rank, ranks): the pairs of a batch that belong to this process.
         seed: of all draws.
 
@@ -77,6 +79,7 @@ class Moments:
         size: int = 8,
         side: int = SIDE,
         window: int = 96,
+        scale: float | None = None,
         part: tuple[int, int] = (0, 1),
         seed: int = 0,
     ) -> None:
@@ -89,20 +92,21 @@ class Moments:
                 f"{len(pictures)} photographs and {len(clips)} clips", f"photographs; clips of {side} pixels a side"
             )
         self.size, self.side, self.window, self.part, self.seed = size, side, window, part, seed
+        self.scale = scale
 
     def described(self) -> dict[str, str]:
         """What makes the batches what they are."""
         return {
             "pictures": str([picture.shape for picture in self.pictures]),
             "clips": str([clip.shape for clip in self.clips]),
-            "batches": str((self.size, self.side, self.window, self.made, self.seed)),
+            "batches": str((self.size, self.side, self.window, self.made, self.scale, self.seed)),
         }
 
     def batch(self, step: int) -> Moment:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         seeds = rng.integers(1 << 62, size=self.size)
-        scale = 1.0 if rng.random() < UNCHANGED else rng.uniform(*SCALES)
+        scale = self.scale or (1.0 if rng.random() < UNCHANGED else rng.uniform(*SCALES))
         scale = min(scale, min((min(clip.shape[1:3]) for clip in self.clips), default=1 << 20) / self.side)
         side = round(self.side * scale)
         length = min(self.window, side)
