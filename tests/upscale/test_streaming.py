@@ -10,7 +10,7 @@ import pytest
 from ungrid._base.errors import InputError
 from ungrid.io.streams import ClipReader
 from ungrid.networks import LightNetwork, LightVideo
-from ungrid.upscale import Scan, VideoUpscaler, plan, scan, streaming, upscale_clip
+from ungrid.upscale import Scan, VideoUpscaler, plan_clip, scan_clip, streaming, upscale_clip
 from ungrid.upscale.between import Seen
 
 av = pytest.importorskip("av")
@@ -48,7 +48,7 @@ def frames(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("k", [1, 2, 4, 7])
 def test_n_frames_become_n_minus_one_times_k_plus_one(k: int) -> None:
     times = [0.0, 0.1, 0.25, 0.3]
-    made = plan(scanned(*times), time_scale=k)
+    made = plan_clip(scanned(*times), time_scale=k)
     assert len(made) == 3 * k + 1
     for number, time in enumerate(times):
         assert (made.index[number * k], made.share[number * k]) == (number, 0)
@@ -63,7 +63,7 @@ def test_n_frames_become_n_minus_one_times_k_plus_one(k: int) -> None:
 @pytest.mark.parametrize("slower", [1.0, 2.5])
 def test_a_rate_is_regular_and_the_times_are_those_of_the_source(fps: float, slower: float) -> None:
     times = np.array([0.0, 0.1, 0.25, 0.3])
-    made = plan(scanned(*times), fps=fps, slower=slower)
+    made = plan_clip(scanned(*times), fps=fps, slower=slower)
     np.testing.assert_allclose(np.diff(made.times), 1 / fps)
     assert made.times[-1] < made.end <= made.times[-1] + 1 / fps + 1e-6
     following = np.minimum(made.index + 1, 3)
@@ -73,7 +73,7 @@ def test_a_rate_is_regular_and_the_times_are_those_of_the_source(fps: float, slo
 
 
 def test_nothing_is_made_up_across_a_cut() -> None:
-    made = plan(scanned(0.0, 0.1, 0.2, 0.3, cuts=(2,)), time_scale=4)
+    made = plan_clip(scanned(0.0, 0.1, 0.2, 0.3, cuts=(2,)), time_scale=4)
     np.testing.assert_allclose(made.index[4:9], [1, 1, 2, 2, 2])
     assert (made.share[4:9] == 0).all()
     assert (made.share[[1, 2, 3, 9, 10, 11]] > 0).all()
@@ -82,16 +82,16 @@ def test_nothing_is_made_up_across_a_cut() -> None:
 def test_numbers_that_cannot_be() -> None:
     for given in ({"time_scale": 0}, {"fps": -1.0}, {"slower": 0.0}, {"fps": float("inf")}):
         with pytest.raises(InputError, match="above 0"):
-            plan(scanned(0.0, 0.1), **given)
+            plan_clip(scanned(0.0, 0.1), **given)
     with pytest.raises(InputError, match="one frame"):
-        plan(scanned(0.0), time_scale=2)
-    assert len(plan(scanned(0.0))) == 1
+        plan_clip(scanned(0.0), time_scale=2)
+    assert len(plan_clip(scanned(0.0))) == 1
 
 
 def test_a_clip_is_its_frames(tmp_path: Path) -> None:
     write_source(tmp_path / "a.mp4")
     reader, video = ClipReader(tmp_path / "a.mp4"), network()
-    made = plan(scan(reader), time_scale=2)
+    made = plan_clip(scan_clip(reader), time_scale=2)
     upscale_clip(video, reader, tmp_path / "b.mp4", (2 * H, 2 * W), made)
     given, found = frames(tmp_path / "a.mp4"), frames(tmp_path / "b.mp4")
     assert found.shape == (17, 2 * H, 2 * W, 3)
@@ -107,9 +107,9 @@ def test_a_clip_is_its_frames(tmp_path: Path) -> None:
 def test_cuts_are_found_and_kept(tmp_path: Path) -> None:
     write_source(tmp_path / "a.mp4", cut=4)
     reader = ClipReader(tmp_path / "a.mp4")
-    read = scan(reader)
+    read = scan_clip(reader)
     assert read.cuts == [4]
-    upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan(read, time_scale=4))
+    upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan_clip(read, time_scale=4))
     found, given = frames(tmp_path / "b.mp4").astype(float), frames(tmp_path / "a.mp4").astype(float)
     for number in range(12, 17):
         nearer = given[3] if number < 14 else given[4]
@@ -120,7 +120,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_source(tmp_path / "a.mp4")
     monkeypatch.setattr(streaming, "PIECE", 4)
     video, reader = network(), ClipReader(tmp_path / "a.mp4")
-    made, shape = plan(scan(reader), time_scale=2), (2 * H, 2 * W)
+    made, shape = plan_clip(scan_clip(reader), time_scale=2), (2 * H, 2 * W)
     upscale_clip(video, reader, tmp_path / "whole.mp4", shape, made)
     done: list[int] = []
 
@@ -168,6 +168,6 @@ def test_frames_are_read_once_and_few_are_held(tmp_path: Path, monkeypatch: pyte
         return Counted(plain(network, frame, **options))
 
     monkeypatch.setattr(streaming, "seen", counted)
-    upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan(scan(reader), time_scale=3))
+    upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan_clip(scan_clip(reader), time_scale=3))
     assert len(read) == 12
     assert held[1] <= 3

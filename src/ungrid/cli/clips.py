@@ -40,15 +40,15 @@ def upscale_clip(
     run.start()
     with run.setting_up():
         from ungrid.io.streams import ClipReader
-        from ungrid.upscale import load_video, plan, scan
+        from ungrid.upscale import load_video, plan_clip, scan_clip
         from ungrid.upscale import upscale_clip as write
 
         upscaler = load_video("video" if model == "light" else model).to(run.device)
     reader = ClipReader(source)
     shape = even(run, shape_of(reader.shape, wanted))
     began = time.perf_counter()
-    scanned = scan(reader)
-    made = plan(scanned, time_scale=time_scale or 1, fps=fps, slower=slow)
+    scanned = scan_clip(reader)
+    made = plan_clip(scanned, time_scale=time_scale or 1, fps=fps, slower=slow)
     tell(run, reader, scanned)
     check_disk(BYTES * shape[0] * shape[1] * len(made), f"a clip of {len(made)} frames", output)
     facts = facts_of(reader, scanned, made, shape)

@@ -25,8 +25,8 @@ from ungrid.upscale.pictures import read_pictures as read_pictures
 from ungrid.upscale.resize import resized as resized
 from ungrid.upscale.resize import shrunk as shrunk
 from ungrid.upscale.streaming import Scan as Scan
-from ungrid.upscale.streaming import plan as plan
-from ungrid.upscale.streaming import scan as scan
+from ungrid.upscale.streaming import plan_clip as plan_clip
+from ungrid.upscale.streaming import scan_clip as scan_clip
 from ungrid.upscale.streaming import upscale_clip as upscale_clip
 from ungrid.upscale.tiles import enlarge as enlarge
 from ungrid.upscale.tiles import fractions as fractions

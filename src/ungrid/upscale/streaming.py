@@ -47,7 +47,7 @@ class Scan:
     damaged: int
 
 
-def scan(reader: ClipReader) -> Scan:
+def scan_clip(reader: ClipReader) -> Scan:
     """Read a clip for its times and cuts.
 
     Raises:
@@ -90,7 +90,7 @@ class Plan:
         return Fraction(len(self) / max(1e-3, self.end - self.times[0])).limit_denominator(1001)
 
 
-def plan(scanned: Scan, *, time_scale: int = 1, fps: float | None = None, slower: float = 1.0) -> Plan:
+def plan_clip(scanned: Scan, *, time_scale: int = 1, fps: float | None = None, slower: float = 1.0) -> Plan:
     """Which frames the result has.
 
     Args:
