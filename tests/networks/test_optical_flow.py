@@ -7,8 +7,6 @@ import torch
 from ungrid.networks.light_video import warped
 from ungrid.networks.optical_flow import carried, optical_flow
 
-pytest.importorskip("cv2")
-
 
 def frame(shift: tuple[float, float], size: tuple[int, int] = (70, 90), seed: int = 0) -> torch.Tensor:
     """A smooth picture (1, 3, h, w), moved by (x, y)."""

@@ -228,12 +228,10 @@ def go_between(tour: Tour) -> None:
     """Between frames. What a network finds between two frames of a clip in which parts of the photograph move."""
     import numpy as np
 
-    from ungrid._base.optional import require
     from ungrid.metrics import psnr
     from ungrid.upscale import load_video
     from ungrid.upscale.synthetic import drawn, random_layers
 
-    require("cv2", "demo")
     stored, side = np.rint(255 * tour.picture).astype(np.uint8), 4 * CLIP_SIDE
     layers = random_layers([stored], CLIP_SIDE, FASTEST, np.random.default_rng(CLIP_SEED))
     first, truth, second = (drawn(layers, time, CLIP_SIDE) for time in (0.0, 0.5, 1.0))
