@@ -126,7 +126,7 @@ class Page:
                 found.append(json.dumps(given["exceptionDetails"]))
             elif kind == "Runtime.consoleAPICalled" and given["type"] in ("error", "warning", "assert"):
                 found.append(json.dumps(given["args"]))
-            elif kind == "Log.entryAdded" and given["entry"]["level"] in ("error", "warning"):
+            elif kind == "Log.entryAdded" and given["entry"]["level"] == "error":
                 found.append(given["entry"]["text"])
         return found
 

@@ -1,7 +1,7 @@
 """Optical flow by dense inverse search: patches that look for their match, their mean at every pixel, a variational refinement.
 
 Conventions
-    Frames (H, W), float32, grey from 0 to 255, first I and second J. Flows (H, W, 2), (x, y) in pixels: what lies at a pixel of I
+    Frames (H, W), float32, grey from 0 to 255, first I, second J. Flows (H, W, 2), (x, y) in pixels: what lies at a pixel of I
     lies at its place plus the flow in J. Patches have `PATCH` x `PATCH` pixels, the one with number (i, j) its upper left
     corner at ``(starts_y[i], starts_x[j])``. J and its flow are continued beyond the edges by the pixels there.
 

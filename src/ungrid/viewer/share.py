@@ -23,8 +23,8 @@ from ungrid.io.files import replacing
 from ungrid.sampling import GridSamples
 from ungrid.viewer.description import Entry, Numbers, describe, rounded
 
-SCRIPTS = ("numbers.js", "functions.js", "evaluator.js", "shaders.js", "gpu.js", "plain.js", "frames.js", "colours.js")
-VIEWS = {"picture": ("picture.js",), "sound": ("sound.js",)}
+SCRIPTS = ("numbers.js", "functions.js", "evaluator.js", "shaders.js", "gpu.js", "plain.js", "colours.js", "readout.js")
+VIEWS = {"picture": ("frames.js", "picture.js"), "sound": ("samples.js", "sound.js")}
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 PROBES = 4096  # points at which the rounding to 16 bits is measured
 RANGE_SAMPLES = 1 << 16  # at which the least and the largest value are found
