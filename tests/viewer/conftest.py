@@ -158,10 +158,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page from disk: ``visit(path, fragment="", size=(1000, 800), **media_features)``."""
+    """Opens a page from disk: ``visit(path, fragment="", size=(420, 420), **media_features)``."""
     pages: list[Page] = []
 
-    def opened(path: Path, fragment: str = "", size: tuple[int, int] = (1000, 800), **features: str) -> Page:
+    def opened(path: Path, fragment: str = "", size: tuple[int, int] = (420, 420), **features: str) -> Page:
         media = {name.replace("_", "-"): value for name, value in features.items()}
         pages.append(Page(browser, path.as_uri() + fragment, size, media))
         return pages[-1]
