@@ -1,6 +1,6 @@
-"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions; a scene; an enlargement.
+"""Draws the README's pictures: a field of a photograph and its derivatives; two solutions; a scene; an enlargement; a moment.
 
-python docs/pictures/make.py tour equations scene enlargement
+python docs/pictures/make.py tour equations scene enlargement moment
 """
 
 import sys
@@ -19,6 +19,7 @@ from ungrid.cli.views import coloured
 from ungrid.domains import Domain, RegularGrid
 from ungrid.io.scenes import picture, read_scene
 from ungrid.radiance.builtin import write_scene
+from ungrid.upscale.synthetic import drawn, random_layers
 
 SIDE = 384  # pixels of every panel
 REGION = ((-0.72, -0.47), (-0.27, -0.02))  # y and x: a face
@@ -112,7 +113,29 @@ def enlargement() -> None:
     beside(panels, "upscale.png")
 
 
-PICTURES = {"tour": tour, "equations": equations, "scene": scene, "enlargement": enlargement}
+def moment() -> None:
+    """Halfway between two frames of a made clip, four times as large."""
+    small, shape = SIDE // 4, (SIDE, SIDE)
+    layers = random_layers([skimage.data.astronaut()], SIDE, 48.0, np.random.default_rng(4))
+    first, truth, second = (drawn(layers, time, SIDE) for time in (0.0, 0.5, 1.0))
+    given = [upscale.resized(end, (small, small)).clip(0, 1).astype(np.float32) for end in (first, second)]
+    blended = sum(upscale.bicubic(end, shape) for end in given).clip(0, 2) / 2
+    ours = upscale.load_video().between(given[0], given[1], [0.5], shape=shape)[0]
+    scores = [upscale.benchmark_psnr(one, truth, 4) for one in (blended, ours)]
+    ends = [np.asarray(Image.fromarray((255 * end).astype(np.uint8)).resize(shape, Image.Resampling.NEAREST)) / 255
+            for end in given]  # fmt: skip
+    panels = [
+        panel(
+            np.hstack([ends[0][:, : SIDE // 2], ends[1][:, SIDE // 2 :]]), f"two frames of {small} x {small}: half each"
+        ),
+        panel(blended, f"blended, bicubic: {scores[0]:.1f} dB"),
+        panel(ours, f"ungrid: {scores[1]:.1f} dB"),
+        panel(truth, "the truth between them"),
+    ]
+    beside(panels, "moment.png")
+
+
+PICTURES = {"tour": tour, "equations": equations, "scene": scene, "enlargement": enlargement, "moment": moment}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PICTURES:
