@@ -1,0 +1,152 @@
+"""Certificates of elliptic problems: are they sound, how sharp, how fast; goals and eigenvalues against known values.
+
+    python benchmarks/certificates.py             # writes benchmarks/results/certificates*.csv; some minutes
+    python benchmarks/certificates.py soundness   # one of the tables: soundness, sharpness, numbers
+
+Soundness: random problems with known solutions (`tests/certificates/manufactured.py`); those with polynomial data must be
+certified, and are compared with the exact error in rational arithmetic, without a tolerance. An error below 1e-11 of the solution is
+a rounding error, for which a lower bound says nothing; such cases count for soundness only.
+"""
+
+import importlib.util
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from record import write
+
+from ungrid.certificates import Bound, Certifier, certify, certify_flux, certify_mean, smallest_eigenvalue
+from ungrid.domains import Box
+from ungrid.equations import Dirichlet, Neumann, Poisson, Problem
+from ungrid.reference.finite_elements import solve_elements
+
+POLYNOMIAL, SMOOTH = 400, 200  # problems of each kind
+ROUNDING = 1e-11  # of the solution: errors below are rounding
+QUADRATURE = 1e-9  # of the true error of a smooth problem, relative
+ENERGY = 0.2140758036  # ∫ |∇u|² = ∫ u on the L-shape with f = 1, u = 0 around
+EIGENVALUE = 9.6397238440  # the smallest one of the L-shape
+SQUARE = Box(x=(0, 1), y=(0, 1))
+LSHAPE = Box(x=(-1, 1), y=(-1, 1)) - SQUARE
+
+
+def manufactured() -> ModuleType:
+    path = Path(__file__).parents[1] / "tests" / "certificates" / "manufactured.py"
+    spec = importlib.util.spec_from_file_location("manufactured", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["manufactured"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# -- soundness ----------------------------------------------------------------------------------------------------------
+
+
+def soundness() -> None:
+    module = manufactured()
+    kinds = {
+        "polynomial data, exact error": (module.polynomial_case, POLYNOMIAL, 0.0),
+        "other data, error by quadrature": (module.smooth_case, SMOOTH, QUADRATURE),
+    }
+    write("certificates", [judged(name, *given) for name, given in kinds.items()], key=("problems",))
+
+
+def judged(name: str, make: Any, count: int, tolerance: float) -> dict[str, Any]:
+    """Every bound against the true error."""
+    words, unsound, lower, upper, seconds, rounding = [], [], [], [], 0.0, 0
+    for seed in range(count):
+        case = make(seed)
+        begin = time.perf_counter()
+        bound = certify(case.field, case.problem, case.mesh)
+        seconds += time.perf_counter() - begin
+        words.append(bound.kind)
+        square = case.square(bound.certified_object)
+        error = float(square) ** 0.5
+        if not holds(bound, square, tolerance):
+            unsound.append(case.name)
+        if error <= ROUNDING * max(bound.size, error):
+            rounding += 1
+        else:
+            lower.append(bound.lower / error)
+            upper.append(bound.upper / error)
+    for case_name in unsound:
+        print("not sound:", case_name)
+    return {
+        "problems": name, "count": count, "certified": words.count("certified"), "estimated": words.count("estimated"),
+        "sound": count - len(unsound), "rounding_errors": rounding,
+        "lower_at_least_half": round(float(np.mean(np.array(lower) >= 0.5)), 4),
+        "lower_over_error_median": round(float(np.median(lower)), 4),
+        "upper_over_error_median": round(float(np.median(upper)), 4),
+        "upper_over_error_90_percent": round(float(np.quantile(upper, 0.9)), 3),
+        "seconds_each": round(seconds / count, 3),
+    }  # fmt: skip
+
+
+def holds(bound: Bound, square: Fraction | float, tolerance: float) -> bool:
+    if not tolerance:
+        return Fraction(bound.lower) ** 2 <= square <= Fraction(bound.upper) ** 2
+    slack = 1e-24
+    return bool(
+        bound.lower**2 <= square * (1 + tolerance) + slack and bound.upper**2 >= square * (1 - tolerance) - slack
+    )
+
+
+# -- sharpness ----------------------------------------------------------------------------------------------------------
+
+
+def wave(x: np.ndarray) -> np.ndarray:
+    return np.sin(3 * x[:, :1] + 1) * np.cos(2 * x[:, 1:])
+
+
+def sharpness() -> None:
+    lshape = Problem(LSHAPE, Poisson(1.0), [Dirichlet(0.0)], name="L-shape, f = 1")
+    elements = solve_elements(lshape, h=0.02, grading=0.3)
+    polynomial = Problem(
+        SQUARE, Poisson(lambda x, y: 2 * (x * (1 - x) + y * (1 - y))), [Dirichlet(0.0)], name="square, polynomial"
+    )
+    smooth = Problem(
+        SQUARE,
+        Poisson(lambda x, y: 2 * np.pi**2 * np.sin(np.pi * x) * np.sin(np.pi * y)),
+        [Dirichlet(0.0)],
+        name="square, sine",
+    )
+    fields = {
+        lshape: (elements, lambda v: energy_error(v, ENERGY, 1.0)),
+        polynomial: (lambda x: (x * (1 - x)).prod(axis=1, keepdims=True), lambda v: energy_error(v, 1 / 45, None)),
+        smooth: (
+            lambda x: np.sin(np.pi * x).prod(axis=1, keepdims=True),
+            lambda v: energy_error(v, np.pi**2 / 2, None),
+        ),
+    }
+    rows = []
+    for problem, (u, error) in fields.items():
+        for size in (0.0, 0.003, 0.005, 0.01, 0.02):
+            begin = time.perf_counter()
+            certifier = Certifier(problem)
+            middle = time.perf_counter()
+            bound = certifier(lambda x, u=u, size=size: u(x) * (1 + size * wave(x)))
+            end = time.perf_counter()
+            true = error(bound.certified_object) if problem is lshape else exact_error(bound, u)
+            norm = {lshape: ENERGY, polynomial: 1 / 45, smooth: np.pi**2 / 2}[problem] ** 0.5
+            rows.append({
+                "problem": problem.name, "perturbed_by": size, "kind": bound.kind, "cells": certifier.cells.count,
+                "relative_error": f"{true / norm:.3e}", "lower_over_error": round(bound.lower / true, 4),
+                "upper_over_error": round(bound.upper / true, 4), "prepare_seconds": round(middle - begin, 3),
+                "certify_seconds": round(end - middle, 3),
+            })  # fmt: skip
+    write("certificates_sharpness", rows, key=("problem", "perturbed_by"))
+
+
+def main() -> None:
+    tables = {"soundness": soundness, "sharpness": sharpness}
+    for name in sys.argv[1:] or tables:
+        tables[name]()
+
+
+if __name__ == "__main__":
+    main()
