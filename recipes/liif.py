@@ -9,9 +9,9 @@
 The paper: a million steps of 16 crops of 48 x 48 with a scale uniform in 1 to 4 each, 2304 queries, Adam at 1e-4, halved after
 200, 400, 600 and 800 of 1000 epochs; DIV2K's 800 training pictures (other folders give other networks). Flips and
 transpositions, absolute differences. That is for GPUs; on a CPU only the light one is of use: 17,500 steps of 8 crops of
-32 x 32 took an hour and three quarters on two cores, and where the processor multiplies bfloat16 fast, 20,000 further ones of 16
-crops of 48 x 48 (``--init``, ``--size 16 --side 48 --lr 5e-4``) 80 minutes. Every run goes on from its checkpoint when it is
-started again; ``--steps`` shortens it with its schedule.
+32 x 32 took an hour and three quarters on two cores, and, where the processor multiplies bfloat16 fast, 20,000 further ones
+of 16 crops of 48 x 48 (``--init``, ``--size 16 --side 48 --lr 5e-4``) 80 minutes. Every run goes on from its checkpoint when
+it is started again; ``--steps`` shortens it with its schedule.
 """
 
 import argparse

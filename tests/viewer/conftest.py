@@ -16,7 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from ungrid.domains import Axis, Box, RegularGrid
+from ungrid.encodings import Identity
+from ungrid.fields import NeuralField
+from ungrid.networks import Siren
+from ungrid.sampling import GridSamples
+from ungrid.viewer import share
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
@@ -82,12 +90,14 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
-        self.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
+        )
         self.call("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features.items()])
         self.call("Page.navigate", url=address)
         while not self.run("document.readyState === 'complete' && location.href !== 'about:blank'"):
             time.sleep(0.01)
-        self.run("window.ungrid.ready")
+        self.run("ungrid.ready")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **parameters)
@@ -105,6 +115,11 @@ class Page:
         given = {"key": name, "windowsVirtualKeyCode": codes.get(name, code)} | ({"text": text} if text else {})
         self.call("Input.dispatchKeyEvent", type="keyDown", **given)
         self.call("Input.dispatchKeyEvent", type="keyUp", **given)
+
+    def place(self, element: str, across: float = 0.5, down: float = 0.5) -> tuple[int, int]:
+        """The place in the window, in whole pixels, at about a share of the width and the height of an element."""
+        box = self.run(f"document.getElementById('{element}').getBoundingClientRect().toJSON()")
+        return round(box["x"] + across * box["width"]), round(box["y"] + down * box["height"])
 
     def mouse(self, kind: str, x: float, y: float, **given: Any) -> None:
         """A mouse event at a place of the window."""
@@ -169,3 +184,27 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield opened
     for page in pages:
         page.close()
+
+
+@pytest.fixture(scope="session")
+def picture_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small picture, with random pixels to compare it with."""
+    lattice = RegularGrid.isotropic((24, 32), ("y", "x"))
+    names = ("red", "green", "blue")
+    u = NeuralField(
+        lattice.box, Identity(2), Siren(2, 3, width=16, depth=2, first_omega0=6.0), out_names=names,
+        spacing=tuple(lattice.spacing.tolist()), metadata={"kind": "image"}, value_offset=(0.5,) * 3,
+    ).requires_grad_(False)  # fmt: skip
+    pixels = np.random.default_rng(0).random((24, 32, 3)).astype(np.float32)
+    against = GridSamples(lattice, pixels, names, "image")
+    return share(u, tmp_path_factory.mktemp("pages") / "picture.html", against=against).path
+
+
+@pytest.fixture(scope="session")
+def sound_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a sound of two channels."""
+    u = NeuralField(
+        Box(Axis("t", 0.0, 0.25, "s")), Identity(1), Siren(1, 2, width=16, depth=2, first_omega0=300.0),
+        out_names=("left", "right"), spacing=(1 / 8000,), metadata={"kind": "audio", "sample_rate": 8000},
+    ).requires_grad_(False)  # fmt: skip
+    return share(u, tmp_path_factory.mktemp("pages") / "sound.html").path

@@ -55,10 +55,10 @@ def share(
     against: GridSamples | None = None,
     half: bool = False,
 ) -> SharedPage:
-    """Write one HTML file that evaluates a field of a picture, of another plane or of a sound in the browser.
+    """Write one HTML file that evaluates a field of a sound, a picture, a clip or a volume in the browser.
 
     Args:
-        u: a neural field of one or two axes.
+        u: a neural field of one to three axes; of three the page shows slices.
         path: where to; ends in ``.html``.
         title: of the page; default: its file's name.
         facts: further lines about the field (method, PSNR, ...): names and texts.
@@ -94,16 +94,16 @@ def share(
 
 
 def _view(u: Field) -> str:
-    views = {1: "sound", 2: "picture"}
+    views = {1: "sound", 2: "picture", 3: "picture"}
     if u.domain.dim not in views:
-        raise InputError(f"a field of {u.domain.dim} axes for a page", "one axis (a sound) or two (a picture)")
+        raise InputError(f"a field of {u.domain.dim} axes for a page", "one axis (a sound), two (a picture) or three (a clip, a volume)")
     return views[u.domain.dim]
 
 
 def _facts(u: NeuralField, given: dict[str, Any] | None, size: int, rounding: float) -> dict[str, str]:
     """The lines below the title."""
     count = sum(parameter.numel() for parameter in u.parameters())
-    facts = {"Numbers": f"{count:,}".replace(",", " "), "Stored": f"{size / 1e6:.2f} MB"}
+    facts = {"Numbers": f"{count:,}".replace(",", " "), "Stored": f"{size / 1e3:,.0f} kB".replace(",", " ")}
     if rounding:
         facts["16-bit weights"] = f"change values by up to {rounding:.1e}"
     return facts | {name: str(value) for name, value in (given or {}).items()}
