@@ -208,3 +208,14 @@ def sound_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out_names=("left", "right"), spacing=(1 / 8000,), metadata={"kind": "audio", "sample_rate": 8000},
     ).requires_grad_(False)  # fmt: skip
     return share(u, tmp_path_factory.mktemp("pages") / "sound.html").path
+
+
+@pytest.fixture(scope="session")
+def clip_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a clip of two seconds."""
+    lattice = RegularGrid.isotropic((24, 32), ("y", "x"))
+    u = NeuralField(
+        Box(Axis("t", 1.0, 3.0, "s"), *lattice.box.axes), Identity(3), Siren(3, 1, width=8, depth=2),
+        out_names=("grey",), metadata={"kind": "video"},
+    ).requires_grad_(False)  # fmt: skip
+    return share(u, tmp_path_factory.mktemp("pages") / "clip.html").path

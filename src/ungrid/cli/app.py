@@ -17,6 +17,7 @@ from ungrid.cli.info import info
 from ungrid.cli.nerf import nerf
 from ungrid.cli.render import render
 from ungrid.cli.run import Common, Run
+from ungrid.cli.share import share
 from ungrid.cli.solve import solve
 from ungrid.cli.train import train
 from ungrid.cli.upscale import upscale
@@ -77,5 +78,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, solve, nerf, upscale, train, render, evaluate, info, doctor, demo):
+for function in (fit, solve, nerf, upscale, train, render, share, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

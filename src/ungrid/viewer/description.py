@@ -6,10 +6,16 @@ Convention: ``unit = (x - center) / scale`` for every axis; then one of two enco
     ridges  ``f_k(rows_k . unit + shifts_k)``: what Fourier features, the positional encoding and plain coordinates are
 
 then layers ``activation(factor * (weight h + bias))``, weights (outputs, inputs), and, where there is one, a linear `skip`
-from the features to the values; then ``value * value_scale + value_offset``. An array is the number of its entry in the
-list of arrays. JavaScript numbers are float64, so the page has the values of the field in double precision.
+from the features to the values; then ``value * value_scale + value_offset``. JavaScript numbers are float64, so the page
+has the values of the field in double precision.
+
+An array is the number of its entry in the list of arrays. Its bytes are little-endian and lie plane by plane, the first
+bytes of all its numbers before all second ones, which lets deflate find what they have in common; an array of the type
+int16 is to be multiplied by its step.
 """
 
+import copy
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,23 +42,23 @@ class Numbers:
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
 
-    def add(self, values: Any, dtype: str = "float32") -> int:
-        """Take an array, and give its number."""
-        array = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
-        stored = array.astype(np.dtype(dtype).newbyteorder("<"))
-        self.entries.append({"type": dtype, "offset": self.size, "shape": list(array.shape)})
-        padded = stored.tobytes() + b"\0" * (-stored.nbytes % 8)  # typed arrays begin at multiples of their item
-        self.parts.append(padded)
-        self.size += len(padded)
+    def add(self, values: Any, dtype: str = "float32", step: float = 1.0) -> int:
+        """Take an array, in multiples of `step` where its type is int16, and give its number."""
+        array = np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+        stored = np.rint(array / step) if dtype == "int16" else array
+        planes = stored.astype(np.dtype(dtype).newbyteorder("<")).reshape(-1, 1).view(np.uint8)
+        self.entries.append({"type": dtype, "step": step, "offset": self.size, "shape": list(array.shape)})
+        self.parts.append(planes.T.tobytes())
+        self.size += planes.size
         return len(self.entries) - 1
 
     def content(self) -> bytes:
-        """All bytes."""
-        return b"".join(self.parts)
+        """All bytes, deflated."""
+        return zlib.compress(b"".join(self.parts), 6)
 
 
-def describe(u: Field, numbers: Numbers, *, half: bool = False) -> Entry:
-    """The field's description; its numbers go to `numbers`, those of a grid's table in 16 bits if `half`.
+def describe(u: Field, numbers: Numbers, *, step: float | None = None) -> Entry:
+    """The field's description; its numbers go to `numbers`, those of a grid's table as multiples of `step`.
 
     Raises:
         InputError: if the page has no evaluator for this field.
@@ -68,39 +74,33 @@ def describe(u: Field, numbers: Numbers, *, half: bool = False) -> Entry:
         "value_scale": list(u.value_scale),
         "value_offset": list(u.value_offset),
         "spacing": None if u.spacing is None else list(u.spacing),
-        "encoding": _encoding(u.encoding, numbers, half),
+        "encoding": _encoding(u.encoding, numbers, step),
         "network": _network(u.network, numbers),
     }
 
 
-def rounded(u: NeuralField) -> NeuralField:
-    """The field with the table of its grid rounded to 16 bits, as a page of half precision has it."""
-    from copy import deepcopy
-
-    coarse = deepcopy(u)
-    if isinstance(coarse.encoding, SplineGrid):
-        coarse.encoding.table.data = coarse.encoding.table.data.half().to(coarse.encoding.table.dtype)
+def rounded(u: NeuralField, step: float) -> NeuralField:
+    """The field with the numbers of its grid's table rounded to multiples of `step`, as its page has them."""
+    coarse = copy.deepcopy(u)
+    assert isinstance(coarse.encoding, SplineGrid)
+    coarse.encoding.table.data = (coarse.encoding.table.data / step).round() * step
     return coarse
 
 
-def _encoding(encoding: nn.Module, numbers: Numbers, half: bool) -> Entry:
+def _encoding(encoding: nn.Module, numbers: Numbers, step: float | None) -> Entry:
     if type(encoding) not in ENCODINGS:
         known = ", ".join(cls.__name__ for cls in ENCODINGS)
         raise InputError(f"the encoding {type(encoding).__name__} for a page", known)
-    return ENCODINGS[type(encoding)](encoding, numbers, half)
+    return ENCODINGS[type(encoding)](encoding, numbers, step)
 
 
-def _grid(grid: SplineGrid, numbers: Numbers, half: bool) -> Entry:
+def _grid(grid: SplineGrid, numbers: Numbers, step: float | None) -> Entry:
     shape, scale, shift, start, _, features, hashed = grid.derivative_arguments(
         ((0,) * grid.dim,), np.dtype(np.float64)
     )[0]
     if hashed.any():
         raise InputError("a grid with hashed levels for a page", "dense levels")
     table = grid.tied_table().detach()
-    if half and not table.half().isfinite().all():
-        raise InputError(
-            f"grid values up to {float(table.abs().max()):.3g} in 16 bits", "up to 65504", "leave half off"
-        )
     levels = [
         {
             "nodes": shape[k].tolist(),
@@ -111,7 +111,7 @@ def _grid(grid: SplineGrid, numbers: Numbers, half: bool) -> Entry:
         }
         for k in range(len(shape))
     ]
-    stored = numbers.add(table, "float16" if half else _type(table))
+    stored = numbers.add(table, _type(table)) if step is None else numbers.add(table, "int16", step)
     return {"kind": "grid", "order": grid.order, "extent": list(grid.extent), "levels": levels, "table": stored}
 
 
@@ -121,13 +121,13 @@ def _ridges(rows: np.ndarray, functions: list[str], numbers: Numbers) -> Entry:
     return {"kind": "ridges", "functions": functions, **stored}
 
 
-def _fourier(encoding: FourierFeatures, numbers: Numbers, half: bool) -> Entry:
+def _fourier(encoding: FourierFeatures, numbers: Numbers, step: float | None) -> Entry:
     rows = np.pi * encoding.frequencies.double().numpy()
     m = encoding.features
     return _ridges(np.concatenate([rows, rows]), ["cosine"] * m + ["sine"] * m, numbers)
 
 
-def _positional(encoding: Positional, numbers: Numbers, half: bool) -> Entry:
+def _positional(encoding: Positional, numbers: Numbers, step: float | None) -> Entry:
     d, octaves = encoding.dim, encoding.octaves
     rows = np.kron(np.pi * 2.0 ** np.arange(octaves)[:, None], np.eye(d))
     given = np.eye(d)[: d * encoding.include_input]
@@ -135,7 +135,7 @@ def _positional(encoding: Positional, numbers: Numbers, half: bool) -> Entry:
     return _ridges(np.concatenate([given, rows, rows]), functions, numbers)
 
 
-def _identity(encoding: Identity, numbers: Numbers, half: bool) -> Entry:
+def _identity(encoding: Identity, numbers: Numbers, step: float | None) -> Entry:
     return _ridges(np.eye(encoding.dim), ["linear"] * encoding.dim, numbers)
 
 
@@ -179,7 +179,7 @@ def _type(values: Tensor) -> str:
     return "float64" if values.dtype == torch.float64 else "float32"
 
 
-ENCODINGS: dict[type, Callable[[Any, Numbers, bool], Entry]] = {
+ENCODINGS: dict[type, Callable[[Any, Numbers, float | None], Entry]] = {
     SplineGrid: _grid,
     FourierFeatures: _fourier,
     Positional: _positional,

@@ -1,7 +1,7 @@
 """One HTML file that is the field: its numbers inside, evaluated in the browser, opened from disk.
 
-Convention: the page holds its description as JSON (`description.py`) and the numbers as base64; scripts and styles are
-the files of ``page/`` one after another. It names no address, and its content security policy forbids any.
+Convention: the page holds its description as JSON (`description.py`) and the numbers as base64 of deflated bytes; scripts
+and styles are the files of ``page/`` one after another. It names no address, and its content security policy forbids any.
 """
 
 import base64
@@ -18,6 +18,7 @@ import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
+from ungrid.encodings import SplineGrid
 from ungrid.fields import Field, NeuralField
 from ungrid.io.files import replacing
 from ungrid.sampling import GridSamples
@@ -26,7 +27,8 @@ from ungrid.viewer.description import Entry, Numbers, describe, rounded
 SCRIPTS = ("numbers.js", "functions.js", "evaluator.js", "shaders.js", "gpu.js", "plain.js", "colours.js", "readout.js")
 VIEWS = {"picture": ("frames.js", "picture.js"), "sound": ("samples.js", "sound.js")}
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-PROBES = 4096  # points at which the rounding to 16 bits is measured
+PROBES = 4096  # random points at which the effect of rounding is measured
+BITS = range(6, 16)  # of a rounded number, besides its sign
 RANGE_SAMPLES = 1 << 16  # at which the least and the largest value are found
 WEBP_LONGEST = 16383
 
@@ -38,7 +40,7 @@ class SharedPage:
     Attributes:
         path: the page.
         size: its bytes.
-        rounding: the largest change of a value by 16-bit weights at random points; 0 in full precision.
+        rounding: the largest change of a value by rounded numbers at 4096 random points; 0 where they are not rounded.
     """
 
     path: Path
@@ -53,7 +55,7 @@ def share(
     title: str = "",
     facts: dict[str, Any] | None = None,
     against: GridSamples | None = None,
-    half: bool = False,
+    tolerance: float = 0.0,
 ) -> SharedPage:
     """Write one HTML file that evaluates a field of a sound, a picture, a clip or a volume in the browser.
 
@@ -63,7 +65,8 @@ def share(
         title: of the page; default: its file's name.
         facts: further lines about the field (method, PSNR, ...): names and texts.
         against: the picture that the field was fitted to, for the slider between its pixels and the field.
-        half: store the numbers of a grid in 16 bits; the page has half the size, and says what that changes.
+        tolerance: by how much values may change so that the numbers of a grid need fewer digits, in the values' units. The
+            page then has about a third of the size, and says what was changed.
 
     Raises:
         InputError: if the page has no evaluator or no view for this field, the picture is of another kind, or the path
@@ -74,14 +77,14 @@ def share(
         raise InputError(f"the name {target.name!r} for a page", "a name that ends in .html")
     view = _view(u)
     numbers = Numbers()
-    description = describe(u, numbers, half=half)
+    step, rounding = _step(u, tolerance)
+    description = describe(u, numbers, step=step)
     assert isinstance(u, NeuralField)
-    rounding = _rounding(u) if half else 0.0
     description |= {
         "title": title or target.stem,
         "view": view,
         "kind": u.metadata.get("kind", ""),
-        "facts": _facts(u, facts, numbers.size, rounding),
+        "facts": _facts(u, facts, rounding),
         "range": _range(u),
         "metadata": {key: u.metadata[key] for key in ("sample_rate", "shape") if key in u.metadata},
     }
@@ -96,24 +99,38 @@ def share(
 def _view(u: Field) -> str:
     views = {1: "sound", 2: "picture", 3: "picture"}
     if u.domain.dim not in views:
-        raise InputError(f"a field of {u.domain.dim} axes for a page", "one axis (a sound), two (a picture) or three (a clip, a volume)")
+        raise InputError(
+            f"a field of {u.domain.dim} axes for a page",
+            "one axis (a sound), two (a picture) or three (a clip, a volume)",
+        )
     return views[u.domain.dim]
 
 
-def _facts(u: NeuralField, given: dict[str, Any] | None, size: int, rounding: float) -> dict[str, str]:
+def _facts(u: NeuralField, given: dict[str, Any] | None, rounding: float) -> dict[str, str]:
     """The lines below the title."""
     count = sum(parameter.numel() for parameter in u.parameters())
-    facts = {"Numbers": f"{count:,}".replace(",", " "), "Stored": f"{size / 1e3:,.0f} kB".replace(",", " ")}
+    facts = {"Numbers": f"{count:,}".replace(",", " ")}
     if rounding:
-        facts["16-bit weights"] = f"change values by up to {rounding:.1e}"
+        facts["Rounded"] = f"values change by up to {rounding:.1e}"
     return facts | {name: str(value) for name, value in (given or {}).items()}
 
 
-def _rounding(u: NeuralField) -> float:
-    """The largest change of a value by 16-bit weights."""
+def _step(u: Field, tolerance: float) -> tuple[float | None, float]:
+    """The largest step of a grid's numbers that changes no value by more than `tolerance`, and what it changes.
+
+    None where the field has no grid, or 16 bits are too few.
+    """
+    if not (isinstance(u, NeuralField) and isinstance(u.encoding, SplineGrid) and tolerance > 0):
+        return None, 0.0
     place = np.random.default_rng(0).random((PROBES, u.domain.dim))
     points = u.domain.low + place * (u.domain.high - u.domain.low)
-    return float(np.abs(rounded(u)(points) - u(points)).max())
+    values, largest = u(points), float(u.encoding.table.detach().abs().max())
+    for bits in BITS:
+        step = largest / 2**bits
+        change = float(np.abs(rounded(u, step)(points) - values).max())
+        if change <= tolerance:
+            return step, change
+    return None, 0.0
 
 
 def _range(u: NeuralField) -> list[list[float]]:

@@ -1,0 +1,47 @@
+// The table of values and derivatives at a point, and what all views share.
+
+const element = (id) => document.getElementById(id);
+
+// WebGL2 where the browser has it and takes the shaders, else the plain engine: on a new canvas, since one that has
+// been asked for WebGL2 gives nothing else.
+function makeEngine(field, canvas) {
+  if (location.hash === "#plain" || !GpuEngine.canDraw(field)) return new PlainEngine(field, canvas);
+  try {
+    const engine = GpuEngine.make(field, canvas);
+    if (engine) return engine;
+  } catch (error) {
+    console.info(`drawing without WebGL2: ${error.message}`);
+  }
+  const other = canvas.cloneNode();
+  canvas.replaceWith(other);
+  return new PlainEngine(field, other);
+}
+
+function showHeader(field) {
+  const rates = field.axes.map((axis) => `∂/∂${axis.name}${axis.unit ? ` (per ${axis.unit})` : ""}`);
+  element("probe-head").replaceChildren(...["channel", "value", ...rates].map((text) => cell("th", text, "col")));
+}
+
+function showValues(field, value, gradient) {
+  element("probe").replaceChildren(...field.out_names.map((name, c) => {
+    const row = document.createElement("tr");
+    const rates = gradient[c].map((rate) => cell("td", brief(rate)));
+    row.append(cell("th", name, "row"), cell("td", value[c].toFixed(5)), ...rates);
+    return row;
+  }));
+}
+
+function cell(tag, text, scope = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (scope) made.scope = scope;
+  return made;
+}
+
+// Three digits, without an exponent where that is readable.
+function brief(x) {
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  if (size >= 1e5 || size < 1e-3) return x.toExponential(2);
+  return String(Number(x.toPrecision(3)));
+}

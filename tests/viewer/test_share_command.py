@@ -1,0 +1,78 @@
+"""`ungrid share`: the verb, its flags, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from ungrid import io
+from ungrid.cli.app import Verb, verb
+from ungrid.cli.share import share
+from ungrid.domains import RegularGrid
+from ungrid.encodings import Identity
+from ungrid.fields import NeuralField
+from ungrid.networks import Siren
+
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture
+def call():
+    """Calls the verb with the given words."""
+    app = typer.Typer()
+    app.command(cls=Verb)(verb(share))
+
+    def called(*words):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return called
+
+
+@pytest.fixture
+def field(tmp_path):
+    lattice = RegularGrid.isotropic((24, 32), ("y", "x"))
+    u = NeuralField(
+        lattice.box, Identity(2), Siren(2, 3, width=8, depth=2), out_names=NAMES, metadata={"kind": "image"}
+    )
+    provenance = {"method": "siren", "seconds": 5.0, "metrics": {"psnr_db": 31.25}}
+    return io.save(u, tmp_path / "photo.field", provenance=provenance)
+
+
+def test_a_page_with_facts_and_pixels(call, field, tmp_path):
+    photo, page = tmp_path / "photo.png", tmp_path / "photo.html"
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(photo)
+    done = call(field, "-o", page, "--against", photo, "--json")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["outputs"] == [str(page)]
+    assert found["bytes"] == page.stat().st_size
+    text = page.read_text(encoding="utf-8")
+    assert "<title>photo</title>" in text
+    assert '"PSNR": "31.2 dB"' in text
+    assert "data:image/webp" in text
+
+
+def test_a_plan_writes_nothing(call, field, tmp_path):
+    done = call(field, "-o", tmp_path / "photo.html", "--plan")
+    assert done.exit_code == 0
+    assert "parameters" in done.stdout
+    assert not (tmp_path / "photo.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "message"),
+    [
+        ("photo.png", [], ".html"),
+        ("none/photo.html", [], "existing folder"),
+        ("photo.html", ["--against", "photo.field"], "photo.field"),
+    ],
+)
+def test_wrong_words(call, field, tmp_path, output, more, message):
+    more = [tmp_path / word if word.startswith("photo") else word for word in more]
+    done = call(field, "-o", tmp_path / output, *more)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not (tmp_path / "photo.html").exists()
