@@ -89,3 +89,17 @@ def test_an_inverse_problem_prints_the_number_and_its_deviation(ungrid, tmp_path
     done = ungrid("solve", "diffusion-inverse", "-o", tmp_path / "i.field", "--budget", "1", "--json")
     found = done.object["metrics"]["unknowns"]["diffusivity"]
     assert abs(found["value"] - 0.4) < 4 * found["deviation"] < 0.1
+
+
+def test_a_certificate(ungrid, tmp_path):
+    words = ("solve", "poisson-square", "-o", tmp_path / "p.field", "--budget", "1", "--certify", "--json")
+    done = ungrid(*words, "--report", tmp_path / "p.html")
+    assert done.code == 0
+    found, bound = done.object["metrics"], done.object["bound"]
+    assert 0 <= found["bound_lower"] <= found["bound_upper"] < 1e-2
+    assert bound["lower"] <= bound["upper"]
+    assert bound["kind"] in ("certified", "estimated")
+    assert bound["assumptions"]
+    assert bound["kind"] in (tmp_path / "p.html").read_text()
+    refused = ungrid("solve", "Burgers1d-C", "-o", tmp_path / "b.field", "--budget", "1", "--certify")
+    assert refused.code == 2

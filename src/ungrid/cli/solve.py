@@ -13,8 +13,11 @@ from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
+    from ungrid.certificates import Bound
     from ungrid.equations import Problem
     from ungrid.pde import Example
     from ungrid.reference.finite_elements import ElementSolution
@@ -38,6 +41,9 @@ def solve(
     tolerance: Annotated[
         float, Option(min=0.0, help="Relative change at which the finite elements are no longer refined.")
     ] = 1e-4,
+    certify: Annotated[
+        bool, Option("--certify", help="Also bound the error in the energy norm, from above and from below.")
+    ] = False,
     solver: Annotated[
         str, Option("--solver", metavar="NAME", help="auto, features, gauss-newton, broyden or adam (whole networks).")
     ] = "auto",
@@ -61,6 +67,7 @@ def solve(
         chosen, posed = chosen_problem(problem)
         if reference:
             pde.check_reference(posed)  # before any work is done
+        bound_of = certifier_of(posed) if certify else None
     if run.common.plan:
         run.answer_rows({"problem": posed.name, "axes": list(posed.axes), "parts": list(posed.domain.parts),
                          "seconds": run.common.budget or 10.0, "output": str(target)})  # fmt: skip
@@ -95,11 +102,36 @@ def solve(
         if pde.can_split(result):
             split = pde.split_error(posed, result, referee, seed=run.common.seed)
             run.metrics.update({f"error_{name}": value for name, value in asdict(split).items() if name != "total"})
-    fill_page(run, posed, chosen, result, referee)
+    bound = None if bound_of is None else bound_of(result.field)
+    if bound is not None:
+        lower, upper = bound.relative
+        run.metrics.update(bound_lower=lower, bound_upper=upper)
+        run.details["bound"] = {
+            "kind": bound.kind, "norm": bound.norm, "lower": bound.lower, "upper": bound.upper,
+            "assumptions": list(bound.assumptions),
+        }  # fmt: skip
+    fill_page(run, posed, chosen, result, referee, bound)
     singles = {k: v for k, v in run.metrics.items() if isinstance(v, (int, float))}
     answer = {"field": f"{target}, {target.stat().st_size} bytes", **singles}
     answer |= {name: with_interval(each["value"], each["interval"]) for name, each in found.items()}
-    run.answer_rows(answer)
+    run.answer_rows(answer | ({} if bound is None else described(bound)))
+
+
+def certifier_of(posed: "Problem") -> "Callable[[Any], Bound]":
+    """What bounds the error of a field.
+
+    Raises:
+        InputError: if there is no bound for such a problem.
+    """
+    from ungrid.certificates import Certifier, certify_evolution
+
+    return (lambda field: certify_evolution(field, posed)) if posed.changes else Certifier(posed)
+
+
+def described(bound: "Bound") -> dict[str, Any]:
+    """A bound for a person."""
+    rests = {f"it rests on {k + 1}": words for k, words in enumerate(bound.assumptions)}
+    return {"error bound": str(bound), **rests}
 
 
 def with_interval(value: float, interval: tuple[float, float] | None) -> str:
@@ -130,9 +162,14 @@ def chosen_problem(name: str) -> tuple["Example | None", "Problem"]:
 
 
 def fill_page(
-    run: Run, posed: "Problem", chosen: "Example | None", result: "FitResult", referee: "ElementSolution | None"
+    run: Run,
+    posed: "Problem",
+    chosen: "Example | None",
+    result: "FitResult",
+    referee: "ElementSolution | None",
+    bound: "Bound | None",
 ) -> None:
-    """What ``--report`` shows: the solution, the reference, their difference, the check over time."""
+    """What ``--report`` shows: the solution, the reference, their difference, the bound, the check over time."""
     if run.common.report is None:
         return
     import numpy as np
@@ -154,6 +191,8 @@ def fill_page(
         page.curves("The solution", {posed.equation.out_names[0]: curves}, x=axis.name)
     elif posed.domain.dim == 2 or (posed.domain.dim == 3 and posed.changes):
         page.pictures("The solution", plane_pictures(posed, result, others))
+    if bound is not None:
+        page.table("How far it is from the exact solution", described(bound))
     checks = [(row["seconds"], row["relative_residual"]) for row in result.history]
     page.curves("The check on fresh points (relative residual)", {"loss: relative residual": {"check": checks}})
     page.table("Residuals on fresh points", result.stats["residuals"])
