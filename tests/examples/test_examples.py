@@ -30,11 +30,17 @@ def test_example(name):
     assert holds(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))[number])
 
 
+def blocks_of(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+
 @pytest.mark.slow
-def test_the_readmes_python(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
+def test_the_python_of_a_page(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-    assert (tmp_path / "picture.field").exists()
+    for block in blocks_of(page):
+        exec(compile(block, page, "exec"), {})
+    assert page != "README.md" or (tmp_path / "picture.field").exists()
