@@ -57,6 +57,7 @@ QUERIES = 30000
 LITERAL = Path(__file__).parents[1] / "tests" / "networks" / "literal.py"
 TUNED = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 MEGAPIXELS = (4000, 6000)
+JUDGED = 720
 COMPARED = (2, 3, 4, 6, 12, 18, 24, 30)
 CROP, QUERIES_TRAINED, TRIALS, RATE = 32, 1024, 20, 1e-3  # of the comparison's trainings
 
@@ -124,12 +125,18 @@ def networks() -> dict[str, tuple[ContinuousNetwork, int | None]]:
     return found | {f"net for x{scale}": (SubPixel(encoder(), scale=scale, seed=1), scale) for scale in (2, 3, 4)}
 
 
+def middle(picture: np.ndarray) -> np.ndarray:
+    """The part in the middle, of `JUDGED` pixels a side at most."""
+    top, left = (max(0, (n - JUDGED) // 2) for n in picture.shape[:2])
+    return picture[top : top + JUDGED, left : left + JUDGED]
+
+
 def comparison(seconds: float) -> list[dict[str, Any]]:
     folders = [DATA / "upscale" / "train" / name for name in ("T91", "BSDS500_train", "photos_half")]
     files = picture_files(folders)
-    held = [file for file in files if file.parent.name == "photos_half"][::8]
+    held = [file for file in files if file.parent.name == "photos_half"][::14]
     pictures = read_pictures([file for file in files if file not in set(held)], CROP)
-    judged = read_pictures(held, CROP)
+    judged = [middle(picture) for picture in read_pictures(held, CROP)]
     rows = [{"part": "comparison", "method": "bicubic", "scale": scale, "pictures": f"{len(judged)} photographs",
              "psnr_db": round(mean_psnr(bicubic, judged, scale, "div2k"), 3)} for scale in COMPARED]  # fmt: skip
     for name, (network, scale) in networks().items():
