@@ -29,6 +29,7 @@ from ungrid.networks import (
     MetaSR,
     Siren,
     SplineKernels,
+    SubPixel,
     VideoINR,
 )
 from ungrid.networks.deformable import DeformableConvolution
@@ -55,6 +56,7 @@ OF_PICTURES = {
     RDN,
     LightEncoder,
     SplineKernels,
+    SubPixel,
     VideoINR,
     LightVideo,
     LIIF,
