@@ -171,3 +171,15 @@ def test_frames_are_read_once_and_few_are_held(tmp_path: Path, monkeypatch: pyte
     upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan_clip(scan_clip(reader), time_scale=3))
     assert len(read) == 12
     assert held[1] <= 3
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    write_source(tmp_path / "a.mp4", 3)
+    own = tmp_path / "b.mp4.parts"
+    own.mkdir()
+    (own / "letters.txt").write_text("precious")
+    reader = ClipReader(tmp_path / "a.mp4")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="another name"):
+            upscale_clip(network(), reader, tmp_path / "b.mp4", (H, W), plan_clip(scan_clip(reader)), resume=resume)
+    assert (own / "letters.txt").read_text() == "precious"

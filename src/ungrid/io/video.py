@@ -20,12 +20,10 @@ from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.io.arrays import check_samples, color_names
 from ungrid.io.files import existing_file, opened, replacing
 from ungrid.io.images import quantised
-from ungrid.io.streams import LIMITED, Colours, colours_of, matrix_for, stored, upright
+from ungrid.io.streams import LIMITED, MUXERS, QUALITY, Colours, colours_of, matrix_for, stored, upright
 from ungrid.sampling import GridSamples
 
 MOST_BYTES = 8 << 30  # of the float32 samples of a clip
-_QUALITY = 17  # x264's constant rate factor; 17 to 18 is commonly called visually lossless
-_MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
 def read_video(path: str | os.PathLike[str], *, scale: int = 1) -> GridSamples:
@@ -167,15 +165,15 @@ def write_video(path: str | os.PathLike[str], samples: GridSamples) -> None:
     av = require("av", "video")
     values = samples.values
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in _MUXERS:
-        raise InputError(f"a video named {suffix!r}", f"one of {', '.join(_MUXERS)}")
+    if suffix not in MUXERS:
+        raise InputError(f"a video named {suffix!r}", f"one of {', '.join(MUXERS)}")
     if values.ndim != 4 or values.shape[3] not in (1, 3) or samples.missing or samples.peak != 1.0:
         raise InputError(f"samples of shape {values.shape}, {samples.missing} missing", "a full (T, H, W, 3) in [0, 1]")
     if samples.grid.box.axes[0].unit != "s":
         raise InputError("samples whose first axis is not in seconds", "a time axis", "give from_array a spacing")
-    with replacing(path) as temporary, av.open(str(temporary), mode="w", format=_MUXERS[suffix]) as container:
+    with replacing(path) as temporary, av.open(str(temporary), mode="w", format=MUXERS[suffix]) as container:
         rate = Fraction(1.0 / float(samples.grid.spacing[0])).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": QUALITY[8]})
         stream.height, stream.width = values.shape[1:3]
         stream.pix_fmt = "yuv420p" if stream.height % 2 == stream.width % 2 == 0 else "yuv444p"
         matrix = matrix_for(stream.height)

@@ -184,7 +184,7 @@ def upscale_clip(
         How many packets of sound could not be decoded.
 
     Raises:
-        InputError: if a side is odd.
+        InputError: if a side is odd, or the folder for the pieces is somebody's own.
     """
     if shape[0] % 2 or shape[1] % 2:
         raise InputError(f"frames of {shape[1]} x {shape[0]}", "even sides, which players need")
@@ -197,6 +197,8 @@ def upscale_clip(
         }
     )  # fmt: skip
     note = folder / DESCRIPTION
+    if folder.exists() and not note.is_file():
+        raise InputError(f"{folder}, which holds no pieces of a clip", "another name", "ungrid would clear that folder")
     if not (resume and note.is_file() and note.read_text() == described):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(exist_ok=True)
