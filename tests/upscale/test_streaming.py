@@ -22,8 +22,9 @@ def scanned(*times: float, cuts: tuple[int, ...] = ()) -> Scan:
     return Scan(np.array(times), times[-1] + 0.1, list(cuts), 0)
 
 
-def network() -> LightVideo:
-    return LightVideo(LightNetwork(blocks=1, width=6, features=5, hidden=4, splines=5), width=8, depth=1).eval()
+def network(seed: int = 0) -> LightVideo:
+    image = LightNetwork(blocks=1, width=6, features=5, hidden=4, splines=5)
+    return LightVideo(image, width=8, depth=1, seed=seed).eval()
 
 
 def write_source(path: Path, count: int = 9, cut: int | None = None) -> None:
@@ -140,9 +141,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(KeyboardInterrupt):
         upscale_clip(video, reader, target, shape, made, report=stop if done.clear() is None else None)
     other: list[int] = []
-    upscale_clip(
-        video, reader, target, shape, made, resume=True, run_of={"model": "b"}, report=lambda n, begin: other.append(n)
-    )
+    upscale_clip(network(5), reader, target, shape, made, resume=True, report=lambda n, begin: other.append(n))
     assert other == list(range(1, 18))  # the pieces were another run's
     with pytest.raises(InputError, match="even"):
         upscale_clip(video, reader, target, (35, 48), made)

@@ -71,7 +71,7 @@ def upscale_clip(
     try:
         lost = write(
             upscaler.network, reader, output, shape, made, slower=slow, bfloat16=bfloat16, resume=resume,
-            run_of={"model": upscaler.name}, report=report,
+            report=report,
         )  # fmt: skip
     except KeyboardInterrupt:
         run.code = INTERRUPTED

@@ -7,6 +7,7 @@ made up: the nearer frame is shown. Times may be irregular; with a frame rate as
 Pieces of the result lie in a folder beside it until they are joined, so that an interrupted run can go on.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -153,6 +153,14 @@ def frames_of(
             del held[old]
 
 
+def fingerprint(network: LightVideo) -> str:
+    """What tells its weights from others."""
+    digest = hashlib.sha256()
+    for weight in network.state_dict().values():
+        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def upscale_clip(
     network: LightVideo,
     reader: ClipReader,
@@ -163,7 +171,6 @@ def upscale_clip(
     slower: float = 1.0,
     bfloat16: bool = False,
     resume: bool = False,
-    run_of: dict[str, Any] | None = None,
     report: Report | None = None,
 ) -> int:
     """Write a clip.
@@ -177,7 +184,6 @@ def upscale_clip(
         slower: as in the plan, for the sound.
         bfloat16: run the network's products in 16 bits.
         resume: go on with the pieces of an interrupted run.
-        run_of: what else the pieces depend on.
         report: called with how many frames are done, and how many this call began with.
 
     Returns:
@@ -193,7 +199,7 @@ def upscale_clip(
     described = json.dumps(
         {
             "source": [reader.path.name, stat.st_size, stat.st_mtime_ns], "shape": shape, "frames": len(made),
-            "index": made.index.tolist(), "share": made.share.tolist(), "bfloat16": bfloat16, **(run_of or {}),
+            "index": made.index.tolist(), "share": made.share.tolist(), "bfloat16": bfloat16, "network": fingerprint(network),
         }
     )  # fmt: skip
     note = folder / DESCRIPTION
