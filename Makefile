@@ -24,6 +24,7 @@ help:
 	@echo 'make check         lint, spelling, types, imports, tests'
 	@echo 'make lint types imports spelling format    each alone'
 	@echo 'make bench-NAME    run benchmarks/NAME.py; ARGS="..." passes arguments on'
+	@echo 'make docs          build/docs/index.html, with warnings as errors'
 	@echo 'make wheel         build dist/*.whl and try it in an empty environment'
 	@echo 'make ci            everything, as .ci/run does'
 
@@ -65,6 +66,10 @@ wheel: $(VENV)/.test
 ci:
 	.ci/run
 
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	@echo 'build/docs/index.html'
+
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -78,6 +83,10 @@ $(VENV)/.torch:
 $(VENV)/.run: $(VENV)/.torch pyproject.toml
 	$(PIP) install $(LAZY) -e '.[demo]'
 	$(BIN)/ungrid doctor
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	$(PIP) install $(LAZY) -e '.[docs]'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml

@@ -1,7 +1,7 @@
 """Certificates of elliptic problems and of heat: sound, how sharp, how fast; goals and eigenvalues with known values.
 
     python benchmarks/certificates.py             # writes benchmarks/results/certificates*.csv; some minutes
-    python benchmarks/certificates.py soundness   # one of the tables: soundness, sharpness, numbers
+    python benchmarks/certificates.py soundness   # one of the tables: soundness, evolving, sharpness, numbers
 
 Soundness: random problems with known solutions (`tests/certificates/manufactured.py`); those with polynomial data must be
 certified, and are compared with the exact error in rational arithmetic, without a tolerance. An error below 1e-11 of the
@@ -35,6 +35,8 @@ from ungrid.equations.coefficients import values
 from ungrid.reference.finite_elements import solve_elements
 
 POLYNOMIAL, SMOOTH, HEAT = 400, 200, 150  # problems of each kind
+WAVES, LAWS = (120, 60), (120, 60)  # with polynomial and with other data
+REFINED = (0, 4)  # rounds of finer grids for those
 ROUNDING = 1e-11  # of the solution: errors below are rounding
 QUADRATURE = 1e-9  # of the true error of a smooth problem, relative
 ENERGY = 0.2140758036  # ∫ |∇u|² = ∫ u on the L-shape with f = 1, u = 0 around
@@ -43,13 +45,13 @@ SQUARE = Box(x=(0, 1), y=(0, 1))
 LSHAPE = Box(x=(-1, 1), y=(-1, 1)) - SQUARE
 
 
-def manufactured() -> ModuleType:
-    path = Path(__file__).parents[1] / "tests" / "certificates" / "manufactured.py"
-    spec = importlib.util.spec_from_file_location("manufactured", path)
+def drawn_by(name: str) -> ModuleType:
+    path = Path(__file__).parents[1] / "tests" / "certificates" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["manufactured"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -58,7 +60,7 @@ def manufactured() -> ModuleType:
 
 
 def soundness() -> None:
-    module = manufactured()
+    module = drawn_by("manufactured")
     kinds = {
         "elliptic, polynomial data, exact error": (module.polynomial_case, POLYNOMIAL, 0.0),
         "elliptic, other data, error by quadrature": (module.smooth_case, SMOOTH, QUADRATURE),
@@ -111,6 +113,50 @@ def holds(bound: Bound, square: Fraction | float, tolerance: float) -> bool:
     return bool(
         bound.lower**2 <= square * (1 + tolerance) + slack and bound.upper**2 >= square * (1 - tolerance) - slack
     )
+
+
+# -- waves and conservation laws ----------------------------------------------------------------------------------------
+
+
+def evolving() -> None:
+    """Waves and viscous conservation laws: the error at some times against the bound of the largest."""
+    drawn_by("manufactured")
+    module = drawn_by("evolving")
+    rows = [
+        judged_in_time("wave, polynomial data, exact error", module.wave_case, WAVES[0], 0.0, square=True),
+        judged_in_time("wave, other data, error by quadrature", module.smooth_wave_case, WAVES[1], QUADRATURE),
+        judged_in_time("conservation law, polynomial data, exact error", module.law_case, LAWS[0], 0.0),
+        judged_in_time("Burgers, other data, error by quadrature", module.smooth_law_case, LAWS[1], QUADRATURE),
+    ]
+    write("certificates_evolving", rows, key=("problems",))
+
+
+def judged_in_time(name: str, make: Any, count: int, tolerance: float, *, square: bool = False) -> dict[str, Any]:
+    """Every bound against the true error, without a tolerance where that is exact."""
+    words, unsound, ratios, seconds, rounding = [], [], [], 0.0, 0
+    for seed in range(count):
+        case = make(seed)
+        begin = time.perf_counter()
+        bound = case.bound(REFINED[bool(tolerance)])
+        seconds += time.perf_counter() - begin
+        words.append(bound.kind)
+        error = case.error(bound.certified_object)
+        upper = Fraction(bound.upper) ** (2 if square else 1)
+        if not error <= upper * (1 + Fraction(tolerance)) + (Fraction(1e-14) if tolerance else 0):
+            unsound.append(case.name)
+        plain = float(error) ** (0.5 if square else 1.0)
+        if plain <= ROUNDING * max(bound.size, plain):
+            rounding += 1
+        else:
+            ratios.append(bound.upper / plain)
+    for case_name in unsound:
+        print("not sound:", case_name)
+    return {
+        "problems": name, "count": count, "certified": words.count("certified"), "estimated": words.count("estimated"),
+        "sound": count - len(unsound), "rounding_errors": rounding,
+        **{f"upper_over_error_{q}_percent": round(float(np.quantile(ratios, q / 100)), 2) for q in (10, 50, 90)},
+        "seconds_each": round(seconds / count, 3),
+    }  # fmt: skip
 
 
 # -- sharpness ----------------------------------------------------------------------------------------------------------
@@ -199,7 +245,7 @@ def numbers() -> None:
 
 
 def main() -> None:
-    tables = {"soundness": soundness, "sharpness": sharpness, "numbers": numbers}
+    tables = {"soundness": soundness, "evolving": evolving, "sharpness": sharpness, "numbers": numbers}
     for name in sys.argv[1:] or tables:
         tables[name]()
 

@@ -101,5 +101,5 @@ def test_a_certificate(ungrid, tmp_path):
     assert bound["kind"] in ("certified", "estimated")
     assert bound["assumptions"]
     assert bound["kind"] in (tmp_path / "p.html").read_text()
-    refused = ungrid("solve", "Burgers1d-C", "-o", tmp_path / "b.field", "--budget", "1", "--certify")
+    refused = ungrid("solve", "kdv", "-o", tmp_path / "b.field", "--budget", "1", "--certify")
     assert refused.code == 2

@@ -25,6 +25,7 @@ from ungrid.encodings import (
     Products,
     RandomFeatures,
     Ridges,
+    Separable,
     SplineGrid,
 )
 from ungrid.fields import NeuralField
@@ -64,6 +65,7 @@ SAMPLES: dict[str, Callable[[int], nn.Module]] = {
     ),
     "Ridges": lambda seed: Ridges(2, 4, seed=seed),
     "Products": lambda seed: Products(Ridges(1, 3, seed=seed), 3, 0.7),
+    "Separable": lambda seed: Separable((4, 3), (1.0, 0.8 + seed / 10)),
     "Multipoles": lambda seed: Multipoles((0.8, 0.7 + seed / 100), 0.1, 2),
     "Joined": lambda seed: Joined((Identity(2), RandomFeatures(2, 3, scale=(2.0, 1.0), extent=(1.0, 1.0), seed=seed))),
     "SplineGrid, order 1": lambda seed: SplineGrid(((5, 5),), (2,), extent=(1.0, 1.0), order=1, seed=seed),

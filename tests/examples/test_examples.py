@@ -13,9 +13,12 @@ EXPECTED = {
     "slow_motion": ("gain_over_blending", lambda db: db > 3),
     "derivatives_of_a_field": ("largest_slope_error", lambda error: error < 0.02),
     "poisson_on_the_l_shape": ("error_of_the_integral", lambda error: error < 1e-4),
+    "lid_driven_cavity": ("largest_difference", lambda speed: speed < 0.01),  # of a lid with the speed 1
+    "maxwell_cavity": ("relative_error", lambda error: error < 5e-3),
     "quarter_car": ("largest_difference", lambda metres: metres < 1e-4),
     "bracket": ("problem", lambda problem: len(problem.domain.region.corners) >= 20 and len(problem.materials) == 2),
     "scattered_measurements": ("error_between_the_tracks", lambda error: error < 0.05),  # the noise of one measurement
+    "many_signals": ("error_between_samples", lambda error: error < 0.02),  # 45 dB of a range of 2 are 0.011
 }
 
 

@@ -14,7 +14,7 @@ from ungrid.io import load, save
 from ungrid.networks import LightNetwork, LightVideo
 from ungrid.networks.optical_flow import optical_flow
 from ungrid.operators import Jet
-from ungrid.upscale import VideoUpscaler, between, enlarge, load_video
+from ungrid.upscale import VideoUpscaler, between, load_video, resized
 
 H, W = 19, 26
 RNG = np.random.default_rng(0)
@@ -32,7 +32,8 @@ def network(seed: int = 0) -> LightVideo:
     for level in video.levels:
         level.last.weight.data.normal_(0, 0.05, generator=generator)
         level.last.bias.data.normal_(0, 0.5, generator=generator)
-    video.correction.weight.data.normal_(0, 0.1, generator=generator)
+    for layer in (video.colours, video.detail.linear, video.detail.last):
+        layer.weight.data.normal_(0, 0.1, generator=generator)
     return video.eval()
 
 
@@ -57,14 +58,32 @@ def test_a_grid_is_the_frames_and_the_points() -> None:
     np.testing.assert_allclose(u(grid.points()[some], np.asarray(grid.spacing)), values[some], atol=1e-5)
 
 
-def test_at_the_frames_it_is_the_enlargement() -> None:
+def test_at_the_frames_it_is_the_frames() -> None:
+    """At their own size; times outside are the nearer frame's."""
+    image = network().image
     for time, frame in ((2.0, FIRST), (2.5, SECOND), (1.0, FIRST), (9.0, SECOND)):
-        alone = LatentField.encode(network().image, frame, Box(*BOX.axes[1:]))
-        grid = RegularGrid(alone.domain, (30, 40))
-        np.testing.assert_allclose(field().at_time(time).on_grid(grid), alone.on_grid(grid), atol=1e-4)
-    ends = VideoUpscaler(network(), "a", {}).between(FIRST, SECOND, [0.0, 1.0], 2)
+        alone = LatentField.encode(image, frame, Box(*BOX.axes[1:]))
+        grid = RegularGrid(alone.domain, (H, W))
+        found = field().at_time(time).on_grid(grid, footprint=True)
+        np.testing.assert_allclose(found, alone.on_grid(grid, footprint=True), atol=1e-4)
+    ends = VideoUpscaler(network(), "a", {}).between(FIRST, SECOND, [0.0, 1.0], 1)
     for found, frame in zip(ends, (FIRST, SECOND), strict=True):
-        np.testing.assert_allclose(found, enlarge(network().image, frame, (38, 52)), atol=1e-6)
+        at_pixels = LatentField.encode(image, frame)
+        wanted = at_pixels.on_grid(RegularGrid(at_pixels.domain, (H, W)), footprint=True)
+        np.testing.assert_allclose(found, wanted.clip(0, 1), atol=1e-4)
+
+
+def test_a_reconciled_picture_shrinks_to_the_given_one() -> None:
+    """Nearer than before, and no further from it the more often; what agrees already stays."""
+    enlarged = RNG.random((2 * H, 2 * W, 3), dtype=np.float32)
+    apart = [np.abs(resized(enlarged, (H, W)) - FIRST).mean()]
+    for _ in range(3):
+        enlarged = between.reconciled(enlarged, FIRST)
+        apart.append(np.abs(resized(enlarged, (H, W)) - FIRST).mean())
+    assert np.all(np.diff(apart) < 0)
+    assert apart[-1] < 0.2 * apart[0]
+    again = between.reconciled(enlarged, resized(enlarged, (H, W)))
+    np.testing.assert_array_equal(again, enlarged)
 
 
 @pytest.mark.parametrize("shape", [(38, 52), (45, 61), (12, 20)])
@@ -80,6 +99,8 @@ def test_strips_are_the_whole(shape: tuple[int, int], time: float, monkeypatch: 
     monkeypatch.setattr(between, "STRIP", 60)
     monkeypatch.setattr(between, "PLACES", 100)
     found = VideoUpscaler(video, "a", {}).between(FIRST, SECOND, [time], shape=shape)[0]
+    if time == 0 and shape[0] > h:
+        whole = between.reconciled(whole.clip(0, 1), FIRST)
     np.testing.assert_allclose(found, whole.clip(0, 1), atol=2e-5)
     flows = optical_flow(pair[0], pair[1])
     motion = video.motion(pair[0], pair[1], flows, torch.tensor([0.5]))
@@ -101,7 +122,7 @@ def test_motion_of_large_frames_is_found_in_smaller_ones(monkeypatch: pytest.Mon
         monkeypatch.setattr(between, "MOTION", most)
         pair = between.paired(*(between.seen(video, frame) for frame in (first, second)))
         assert (pair.frames[0].shape[-1] < 180) == shrunk
-        motion = between._motion(video, pair, 0.5)
+        motion = between._moved(video, pair, 0.5)
         middle = motion[0, :, 40:100, 40:140]
         torch.testing.assert_close(middle[0], torch.full_like(middle[0], -6.0), atol=0.6, rtol=0)
         torch.testing.assert_close(middle[2], torch.full_like(middle[2], 6.0), atol=0.6, rtol=0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ungrid.networks import LightNetwork, LightVideo
-from ungrid.networks.light_video import MULTIPLE, resized_motion, warped
+from ungrid.networks.light_video import MOST, MULTIPLE, SELDOM, STRIDE, new_part, resized_motion, share, warped
 from ungrid.networks.optical_flow import optical_flow
 
 
@@ -22,7 +22,17 @@ def video(seed: int = 0) -> LightVideo:
     generator = torch.Generator().manual_seed(seed)
     for level in network.levels:
         level.last.weight.data.normal_(0, 0.02, generator=generator)
-    network.correction.weight.data.normal_(0, 0.1, generator=generator)
+    for layer in (network.colours, network.detail.linear, network.detail.last):
+        layer.weight.data.normal_(0, 0.1, generator=generator)
+    return network
+
+
+def without_details(network: LightVideo) -> LightVideo:
+    """Only the frames, each at its own time alone."""
+    network.levels[-1].last.bias.data[-(STRIDE**2) :] = -40.0  # the logit of c
+    for layer in (network.colours, network.detail.linear, network.detail.last):
+        for parameter in layer.parameters():
+            parameter.data.zero_()
     return network
 
 
@@ -40,13 +50,47 @@ def at(network: LightVideo, pair: tuple[torch.Tensor, torch.Tensor], *times: flo
         return network(pair, when, ROWS, COLUMNS, torch.tensor(SCALE))
 
 
-def test_at_the_frames_it_is_the_network_of_pictures() -> None:
-    network, pair = video(), frames()
+def test_led_frames_at_their_own_times_are_the_pictures() -> None:
+    network, pair = without_details(video()), frames()
     for time, frame in zip((0.0, 1.0), pair, strict=True):
         with torch.no_grad():
             wanted = network.image(frame, ROWS, COLUMNS, torch.tensor(SCALE))
         torch.testing.assert_close(at(network, pair, time, time), wanted, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(at(network, pair, 0.5, 0.5), at(network, pair, 0.0, 0.0), atol=1e-2)
+
+
+def test_at_their_own_size_the_frames_come_back() -> None:
+    """Also with details: these are what is lost between the pixels."""
+    network, pair = video(), frames()
+    own = np.arange(21.0), np.arange(26.0), torch.ones(2)
+    for time, frame in zip((0.0, 1.0), pair, strict=True):
+        with torch.no_grad():
+            found = network(pair, torch.full((2,), time), *own)
+            torch.testing.assert_close(found, network.image(frame, *own), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("time", [0.0, 0.3, 1.0])
+def test_how_much_of_the_details_is_added(time: float) -> None:
+    """A detail of one colour everywhere is added with 1 - (1 - 2 t)² / s²."""
+    bare, network = without_details(video()), without_details(video())
+    network.colours.bias.data.fill_(1.0)
+    found = at(network, frames(), time, time) - at(bare, frames(), time, time)
+    part = 1 - (1 - 2 * time) ** 2 / (SCALE[0] * SCALE[1])
+    torch.testing.assert_close(found, torch.full_like(found, part), atol=1e-4, rtol=1e-4)
+
+
+def test_points_are_the_lattice() -> None:
+    network, pair, times = video(), frames(), torch.tensor([0.3, 0.8], dtype=torch.float64)
+    scale = torch.tensor(SCALE)
+    with torch.no_grad():
+        ends = network.seen(pair[0]), network.seen(pair[1])
+        motion = network.motion(*pair, optical_flow(*pair), times)
+        details = network.details(ends, motion, times)
+        lattice = network.on_lattice(ends, motion, details, times, ROWS, COLUMNS, scale)
+        rows, columns = torch.meshgrid(torch.from_numpy(ROWS), torch.from_numpy(COLUMNS), indexing="ij")
+        places = torch.stack([rows, columns], dim=-1).reshape(1, -1, 2).expand(2, -1, -1)
+        points = network.at(ends, motion, details, times, places, scale[None])
+    torch.testing.assert_close(points.float(), lattice.flatten(2).transpose(1, 2), atol=1e-4, rtol=1e-4)
 
 
 def test_continuous_in_time() -> None:
@@ -56,19 +100,30 @@ def test_continuous_in_time() -> None:
         assert float(apart) < 1e-2
 
 
-def test_turned_around_time_turns_nothing_else() -> None:
-    """Without motion and correction the frames are blended by their times."""
-    network, (first, second) = LightVideo(image(), width=8, depth=1), frames(1)
+def test_without_motion_the_frames_are_blended_by_their_times() -> None:
+    network, (first, second) = without_details(video()), frames(1)
     for level in network.levels:
         level.last.weight.data.zero_()
-        level.last.bias.data.zero_()
+        level.last.bias.data[: -(STRIDE**2)] = 0.0
+    lattice = ROWS, COLUMNS, torch.tensor(SCALE)
     with torch.no_grad():
-        latents = network.image.latents(first), network.image.latents(second)
-        when = torch.tensor([0.25])
-        motion = network.motion(first, second, torch.zeros(1, 4, 21, 26), when)
-        found, picture = network.between((first, second), latents, motion, when)
-    torch.testing.assert_close(picture, 0.75 * first + 0.25 * second, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found, 0.75 * latents[0] + 0.25 * latents[1], atol=1e-5, rtol=1e-5)
+        found = network((first, second), torch.tensor([0.25]), *lattice, torch.zeros(1, 4, 21, 26))
+        ends = [network.image(frame, *lattice) for frame in (first, second)]
+    torch.testing.assert_close(found, 0.75 * ends[0] + 0.25 * ends[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", [(2.5, 0.0), (-1.25, 0.75)])
+def test_a_frame_is_led_as_a_continuous_picture(way: tuple[float, float]) -> None:
+    """A motion of a part of a pixel fetches what the network of pictures sees there, not a mean of its pixels."""
+    network, (first, second) = without_details(video()), frames(1)
+    motion = torch.zeros(1, 6, 21, 26)
+    motion[:, 0], motion[:, 1], motion[:, 4] = way[0] / 0.4, way[1] / 0.4, 40.0  # all of the first frame
+    scale, t = torch.tensor(SCALE), torch.tensor([0.4], dtype=torch.float64)
+    with torch.no_grad():
+        ends = network.seen(first), network.seen(second)
+        found = network.on_lattice(ends, motion, network.details(ends, motion, t), t, ROWS, COLUMNS, scale)
+        wanted = network.image(first, ROWS + way[1], COLUMNS + way[0], scale)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_warping_fetches_what_lies_at_the_motion() -> None:
@@ -90,18 +145,31 @@ def test_warping_in_16_bits_keeps_the_places() -> None:
 
 
 def test_motions_grow_with_the_picture() -> None:
-    motion = torch.ones(1, 5, 4, 6)
+    motion = torch.ones(1, 6, 4, 6)
     found = resized_motion(motion, (8, 12))
-    assert found.shape == (1, 5, 8, 12)
+    assert found.shape == (1, 6, 8, 12)
     torch.testing.assert_close(found[:, :4], torch.full((1, 4, 8, 12), 2.0))
-    torch.testing.assert_close(found[:, 4:], torch.ones(1, 1, 8, 12))
+    torch.testing.assert_close(found[:, 4:], torch.ones(1, 2, 8, 12))
+
+
+@pytest.mark.parametrize("t", [0.0, 0.25, 1.0])
+def test_shares_of_the_frames(t: float) -> None:
+    """By their times where both are seen; one that is hidden has none; at a large scale the other counts at the ends too."""
+    even, often = torch.zeros(1), torch.full((1,), SELDOM)  # logits of 1/2
+    time = torch.tensor([t])
+    torch.testing.assert_close(share(even, often, time, 0.0), 1 - time)
+    c = MOST / 2 * 0.75
+    torch.testing.assert_close(share(even, often, time, 0.75), (1 - time + c) / (1 + 2 * c))
+    hidden = share(torch.full((1,), -40.0), often, torch.tensor([0.25]), 0.75)
+    torch.testing.assert_close(hidden, torch.zeros(1))
+    torch.testing.assert_close(new_part(torch.tensor([[2.0, 2.0], [0.5, 1.0]])), torch.tensor([0.75, 0.0]))
 
 
 @pytest.mark.parametrize("size", [(3, 5), (MULTIPLE, 2 * MULTIPLE), (37, 50)])
 def test_any_size(size: tuple[int, int]) -> None:
     pair = frames(1, *size)
     found = video().motion(*pair, optical_flow(*pair), torch.tensor([0.5]))
-    assert found.shape == (1, 5, *size)
+    assert found.shape == (1, 6, *size)
     assert found.isfinite().all()
 
 
@@ -110,7 +178,7 @@ def test_each_pair_has_its_own_time() -> None:
     together = at(network, pair, 0.2, 0.7)
     for k, time in enumerate((0.2, 0.7)):
         alone = at(network, (pair[0][[k]], pair[1][[k]]), time)
-        torch.testing.assert_close(together[[k]], alone, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[[k]], alone, atol=1e-4, rtol=1e-4)
 
 
 def test_gradients_reach_every_part() -> None:

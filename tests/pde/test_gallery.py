@@ -8,7 +8,17 @@ from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
 
 KNOWN = [name for name, each in pde.GALLERY.items() if each.exact is not None and not each.make().unknowns]
-LONG = {"burgers", "step"}  # the slabs have tests of their own
+LONG = {
+    "burgers",
+    "step",
+    "kovasznay",
+    "taylor-green",
+    "bearing",
+    "isentropic",
+    "continuity",
+    "resonator-3d",
+}  # have tests of their own
+THIRD = {"taylor-green"}  # derivatives of third order
 SECONDS = {"wave": 8.0, "plate-with-hole": 8.0}  # of the others 0.6
 STEP = 1e-3
 
@@ -52,7 +62,7 @@ def test_the_solver_finds_the_exact_solution(name):
     assert apart.relative_l2 < 2e-3
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [name for name in KNOWN if name not in THIRD])
 def test_the_exact_solution_satisfies_equation_and_conditions_by_differences(name):
     problem, exact = pde.example(name).make(), pde.example(name).exact
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
-from ungrid.encodings import FourierFeatures, Identity, Positional, RandomFeatures, SplineGrid
+from ungrid.encodings import Constrained, FourierFeatures, Identity, Positional, Ridges, SplineGrid
 from ungrid.fields import FunctionField, NeuralField
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 from ungrid.sampling import GridSamples
@@ -283,7 +283,8 @@ def test_a_picture_of_ordinary_size_stays_small(tmp_path):
 def test_what_a_page_cannot_show(tmp_path):
     picture_of_numbers = GridSamples(PICTURE, np.zeros((32, 40, 1), np.float32), ("grey",), "image")
     wide = GridSamples(RegularGrid.isotropic((32, 80), ("y", "x")), np.zeros((32, 80, 3), np.float32), COLOURS, "image")
-    random = picture(RandomFeatures(2, 9, scale=(1.0, 1.0), extent=(0.8, 1.0)), Linear(10, 3))
+    edge = ((-0.8, -1.0, -0.8, 1.0),)
+    constrained = picture(Constrained(Ridges(2, 4), (edge,), ((0.0,),), (-0.8, -1.0), (0.8, 1.0)), Linear(6, 3))
     hashed = SplineGrid(((64, 64),), (4,), extent=(0.8, 1.0), max_entries=512)
     series = Box(t=(0, 1), x=(0, 1), y=(0, 1), z=(0, 1))
     cases = [
@@ -291,7 +292,7 @@ def test_what_a_page_cannot_show(tmp_path):
         (grid_picture(), "none/page.html", {}, "existing folder"),
         (grid_picture(), "page.html", {"against": picture_of_numbers}, "red, green, blue"),
         (grid_picture(), "page.html", {"against": wide}, "80 x 32 pixels"),
-        (random, "page.html", {}, "the encoding RandomFeatures"),
+        (constrained, "page.html", {}, "the encoding Constrained"),
         (picture(hashed, Linear(4, 3)), "page.html", {}, "dense levels"),
         (FunctionField(PICTURE.box, lambda x: x, ("u", "v")), "page.html", {}, "FunctionField"),
         (NeuralField(series, Identity(4), Linear(4, 1), out_names=("u",)), "page.html", {}, "4 axes"),

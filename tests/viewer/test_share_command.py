@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ungrid import io
 from ungrid.cli.app import Verb, verb
 from ungrid.cli.share import share
-from ungrid.domains import RegularGrid
+from ungrid.domains import Box, RegularGrid
 from ungrid.encodings import Identity
 from ungrid.fields import NeuralField
 from ungrid.networks import Siren
@@ -76,3 +76,23 @@ def test_wrong_words(call, field, tmp_path, output, more, message):
     assert done.exit_code == 2
     assert message in done.stderr
     assert not (tmp_path / "photo.html").exists()
+
+
+@pytest.fixture
+def solution(tmp_path):
+    """A file that says that it solves a problem of the gallery."""
+    u = NeuralField(Box(x=(0, 1)), Identity(1), Siren(1, 1, width=4, depth=1), out_names=("u",)).double()
+    return io.save(u, tmp_path / "layer.field", provenance={"problem": "boundary-layer"})
+
+
+def test_an_equation_has_its_exact_solution_beside_it(call, solution, tmp_path):
+    assert call(solution, "-o", tmp_path / "layer.html").exit_code == 0
+    text = (tmp_path / "layer.html").read_text(encoding="utf-8")
+    assert '"name": "exact"' in text
+    assert "Largest distance, exact" in text
+
+
+def test_a_field_of_samples_solves_nothing(call, field, tmp_path):
+    done = call(field, "-o", tmp_path / "photo.html", "--reference")
+    assert done.exit_code == 2
+    assert "--problem" in done.stderr

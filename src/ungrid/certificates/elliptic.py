@@ -40,38 +40,22 @@ FILLS = 1e-9  # of the domain's size: what its mesh may miss by rounding
 SAID = 1e-9  # of the size: a larger extension of boundary values is among the assumptions
 
 
-def certify(field: FieldLike, problem: Problem, mesh: Any = None, *, degree: int = DEGREE) -> Bound:
-    """Bounds of the error of a field in the energy norm of an elliptic problem.
-
-    Args:
-        field: values (n, 1) at points (n, d).
-        problem: ``-∇·(A ∇u) + c u = f`` on an interval or a plane region, under Dirichlet's, Neumann's and Robin's conditions.
-        mesh: of scikit-fem, with the names of the domain's parts; None makes one, graded at re-entrant corners.
-        degree: of the interpolant that is certified.
-
-    Returns:
-        The bound of the error of the interpolant, ``bound.certified_object``, whose values at nodes on Dirichlet's parts are
-        the given ones. To certify many fields of one problem, keep a `Certifier`.
-
-    Raises:
-        InputError: if the problem is of another kind, or the field's values are not finite.
-    """
-    return Certifier(problem, mesh, degree=degree)(field)
-
-
 class Certifier:
     """A problem whose flux is known: certifies any number of fields, each for the price of some integrals.
 
+    The bound is that of the error of an interpolant, ``bound.certified_object``, whose values at nodes on Dirichlet's parts are
+    the given ones.
+
     Args:
-        problem: as for `certify`.
-        mesh: as for `certify`.
-        degree: as for `certify`.
+        problem: ``-∇·(A ∇u) + c u = f`` on an interval or a plane region, under Dirichlet's, Neumann's and Robin's conditions.
+        mesh: of scikit-fem, with the names of the domain's parts; None makes one, graded at re-entrant corners.
+        degree: of the interpolant that is certified.
 
     Attributes:
         flux: of the mixed form.
 
     Raises:
-        InputError: as `certify`.
+        InputError: if the problem is of another kind.
     """
 
     def __init__(self, problem: Problem, mesh: Any = None, *, degree: int = DEGREE) -> None:
@@ -95,7 +79,7 @@ class Certifier:
             )
 
     def __call__(self, field: FieldLike) -> Bound:
-        """The bound of a field's interpolant."""
+        """The bound of the interpolant of a field: values (n, 1) at points (n, d)."""
         return self.bound(self.interpolant(field))
 
     def interpolant(self, field: FieldLike) -> Interpolant:

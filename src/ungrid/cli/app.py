@@ -12,6 +12,7 @@ from ungrid import __version__
 from ungrid.cli.demo import demo
 from ungrid.cli.doctor import doctor
 from ungrid.cli.evaluate import evaluate
+from ungrid.cli.export import export
 from ungrid.cli.fit import fit
 from ungrid.cli.info import info
 from ungrid.cli.nerf import nerf
@@ -78,5 +79,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, solve, nerf, upscale, train, render, share, evaluate, info, doctor, demo):
+for function in (fit, solve, nerf, upscale, train, render, share, export, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ungrid._base.errors import InputError
+from ungrid.cli.many import fit_store, is_many
 from ungrid.cli.progress import described, progress
 from ungrid.cli.reading import Reading
 from ungrid.cli.run import FAILED, INTERRUPTED, Run, check_target, readable
@@ -22,11 +23,19 @@ def fit(
     source: Annotated[
         Path,
         Argument(
-            help="png jpg tif, wav flac, mp4, nii nrrd npy, obj ply stl, csv parquet, nc; csv, obj ... also .gz .xz."
+            help="png jpg tif, wav flac, mp4, nii nrrd npy, obj ply stl, csv parquet, nc; csv, obj ... also .gz .xz; "
+            "or a folder of pictures or sounds."
         ),
     ],
     output: Annotated[
-        Path | None, Option("--output", "-o", metavar="F.field", help="Where to; default: the source's name, here.")
+        Path | None,
+        Option(
+            "--output",
+            "-o",
+            metavar="F.field|STORE.zarr",
+            help="Where to; default: the source's name, here. A store holds a field for every file of a folder, step of a "
+            "NetCDF variable or row of an npy.",
+        ),
     ] = None,
     method: Annotated[str, Option(help="auto, grid, siren, fourier, positional or relu.")] = "auto",
     holdout: Annotated[
@@ -73,9 +82,20 @@ def fit(
     half: Annotated[
         bool, Option("--half", help="Store the weights in 16 bits: half the file, about three digits.")
     ] = False,
+    target_db: Annotated[
+        float, Option("--target", metavar="DB", help="Of a store: the PSNR at which a signal is done.")
+    ] = 35.0,
+    warm: Annotated[
+        bool, Option("--warm", help="Of a store: each signal starts from the one before it, as steps of time may.")
+    ] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
-    """Fit a field to the samples of a picture, sound, clip, mesh, volume or table."""
+    """Fit a field to the samples of a picture, sound, clip, mesh, volume or table, or to each of many."""
+    if is_many(source, output):
+        given = dict(locals())
+        reading = Reading(variable=variable, select=select)
+        fit_store(run, source, output, reading, given, target=target_db, warm=warm, resume=resume)
+        return
     target = output or Path(source_stem(source) + ".field")
     check_target(target, (".field",), source)
     run.start()

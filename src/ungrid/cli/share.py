@@ -12,6 +12,11 @@ from ungrid._base.errors import InputError
 from ungrid.cli.run import Run, check_target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from ungrid.fields import Field
     from ungrid.sampling import GridSamples
 
 LARGE = 3e6  # bytes of a page above which --tolerance is recommended
@@ -19,11 +24,25 @@ LARGE = 3e6  # bytes of a page above which --tolerance is recommended
 
 def share(
     run: Run,
-    field: Annotated[Path, Argument(metavar="F.field", help="The field: of a picture, a plane or a sound.")],
+    field: Annotated[
+        Path, Argument(metavar="F.field", help="The field: of a picture, a sound, a clip, an equation, a shape.")
+    ],
     output: Annotated[Path, Option("--output", "-o", metavar="PAGE.html", help="The page.")],
     against: Annotated[
         Path | None, Option(metavar="PICTURE", help="The picture, for a slider between its pixels and the field.")
     ] = None,
+    problem: Annotated[
+        str | None,
+        Option(
+            metavar="NAME", help="What the field solves: a name of the gallery or a Python file; default: as it says."
+        ),
+    ] = None,
+    reference: Annotated[
+        bool, Option("--reference", help="Also solve the field's problem by finite elements, and show the difference.")
+    ] = False,
+    certify: Annotated[
+        bool, Option("--certify", help="Also bound the error, and write the bound on the page.")
+    ] = False,
     title: Annotated[str, Option(help="Of the page; default: the field's name.")] = "",
     tolerance: Annotated[
         float, Option(min=0.0, help="How much values may change so that the page is smaller; 0.001 for a third of it.")
@@ -43,8 +62,17 @@ def share(
             {"field": str(field), "output": str(output), "parameters": sum(p.numel() for p in u.parameters())}
         )
         return
-    facts = known_facts(header.get("provenance", {}))
-    page = viewer.share(u, output, title=title or field.stem, facts=facts, against=pixels, tolerance=tolerance)
+    origin = header.get("provenance", {})
+    facts = known_facts(origin)
+    solved = problem or origin.get("problem")
+    if solved is None and (reference or certify):
+        raise InputError(f"{field}, which does not say what it solves", "the name of its problem", "give --problem")
+    beside = {} if solved is None else solutions_beside(solved, reference)
+    if certify:
+        facts["Error"] = certified(u, str(solved))
+    page = viewer.share(
+        u, output, title=title or field.stem, facts=facts, against=pixels, beside=beside, tolerance=tolerance
+    )
     run.outputs.append(str(output))
     run.details.update(bytes=page.size, rounding=page.rounding)
     run.answer(f"{output}: {page.size / 1e6:.2f} MB, opens in a browser from disk")
@@ -52,6 +80,35 @@ def share(
         run.say(f"rounded numbers change values by up to {page.rounding:.1e}")
     elif page.size > LARGE:
         run.say(f"{page.size / 1e6:.1f} MB is long for a page; --tolerance 0.001 makes it smaller")
+
+
+def solutions_beside(problem: str, reference: bool) -> "dict[str, Callable[[np.ndarray], np.ndarray]]":
+    """The exact solution where the gallery has one, and where asked for that by finite elements.
+
+    A problem of a Python file, or one that the gallery no longer has, is solved beside the field only where it is asked for.
+    """
+    from ungrid import pde
+    from ungrid.cli.solve import chosen_problem
+
+    if not reference and problem not in pde.GALLERY:
+        return {}
+    chosen, posed = chosen_problem(problem)
+    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if chosen is not None and chosen.exact is not None:
+        exact = chosen.exact
+        found["exact"] = lambda points: pde.exact_values(posed, exact, points)
+    if reference:
+        pde.check_reference(posed)
+        found["finite elements"] = pde.reference(posed)
+    return found
+
+
+def certified(u: "Field", problem: str) -> str:
+    """The bound of the field's error, in words."""
+    from ungrid.certificates import certifier
+    from ungrid.cli.solve import chosen_problem
+
+    return str(certifier(chosen_problem(problem)[1])(u))
 
 
 def picture(path: Path) -> "GridSamples":

@@ -13,8 +13,6 @@ from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
     from ungrid.certificates import Bound
@@ -42,7 +40,7 @@ def solve(
         float, Option(min=0.0, help="Relative change at which the finite elements are no longer refined.")
     ] = 1e-4,
     certify: Annotated[
-        bool, Option("--certify", help="Also bound the error in the energy norm, from above and from below.")
+        bool, Option("--certify", help="Also bound the error, from above and, without time, from below.")
     ] = False,
     solver: Annotated[
         str, Option("--solver", metavar="NAME", help="auto, features, gauss-newton, broyden or adam (whole networks).")
@@ -62,12 +60,13 @@ def solve(
     run.start()
     with run.setting_up():
         from ungrid import pde
+        from ungrid.certificates import certifier
         from ungrid.io import save
 
         chosen, posed = chosen_problem(problem)
         if reference:
             pde.check_reference(posed)  # before any work is done
-        bound_of = certifier_of(posed) if certify else None
+        bound_of = certifier(posed) if certify else None
     if run.common.plan:
         run.answer_rows({"problem": posed.name, "axes": list(posed.axes), "parts": list(posed.domain.parts),
                          "seconds": run.common.budget or 10.0, "output": str(target)})  # fmt: skip
@@ -115,17 +114,6 @@ def solve(
     answer = {"field": f"{target}, {target.stat().st_size} bytes", **singles}
     answer |= {name: with_interval(each["value"], each["interval"]) for name, each in found.items()}
     run.answer_rows(answer | ({} if bound is None else described(bound)))
-
-
-def certifier_of(posed: "Problem") -> "Callable[[Any], Bound]":
-    """What bounds the error of a field.
-
-    Raises:
-        InputError: if there is no bound for such a problem.
-    """
-    from ungrid.certificates import Certifier, certify_evolution
-
-    return (lambda field: certify_evolution(field, posed)) if posed.changes else Certifier(posed)
 
 
 def described(bound: "Bound") -> dict[str, Any]:

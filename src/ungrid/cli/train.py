@@ -11,6 +11,7 @@ from typer import Argument, Option
 from ungrid._base.errors import InputError
 from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
+from ungrid.cli.start import train_start
 
 if TYPE_CHECKING:
     from ungrid.networks import ContinuousNetwork, LightVideo, VideoINR
@@ -21,7 +22,8 @@ NETWORKS = {"liif": PICTURES, "videoinr": ("light", "videoinr")}
 PARTS = {"ensemble": "local_ensemble", "unfold": "feat_unfold", "cell": "cell_decode"}
 RATES = {"light": 8e-4}  # the largest learning rate; of the others:
 OTHER_RATE = 1e-4
-SIDES = {"liif": 48, "videoinr": 64}  # pixels of a small picture's side
+START_RATE = 3e-3
+SIDES = {"liif": 48, "videoinr": 64, "start": 48}  # pixels of a small picture's side
 HELD_OUT = 10  # every so many pictures one is held out
 TRIALS = 3  # steps whose speed turns a budget into steps
 SCALES = (2.0, 3.0, 4.0)
@@ -47,7 +49,13 @@ class Prepared:
 
 def train(
     run: Run,
-    kind: Annotated[str, Argument(metavar="KIND", help="liif: pictures at any scale; videoinr: clips, in time too.")],
+    kind: Annotated[
+        str,
+        Argument(
+            metavar="KIND",
+            help="liif: pictures at any scale; videoinr: clips, in time too; start: of fits of pictures.",
+        ),
+    ],
     data: Annotated[list[Path], Argument(metavar="FOLDER", help="Folders of pictures; for videoinr of clips as well.")],
     output: Annotated[Path, Option("--output", "-o", metavar="M.model", help="Where to.")],
     network: Annotated[str, Option(help=f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}.")] = "light",
@@ -72,9 +80,12 @@ def train(
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
     """Train a network on folders of pictures, by the protocol of its authors; the average of its weights is kept."""
-    if kind not in NETWORKS:
-        raise InputError(f"training of {kind!r}", " or ".join(NETWORKS))
+    if kind not in (*NETWORKS, "start"):
+        raise InputError(f"training of {kind!r}", f"{', '.join(NETWORKS)} or start")
     check_target(output, (".model",))
+    if kind == "start":
+        train_start(run, data, output, init, side or SIDES[kind], batch, lr or START_RATE)
+        return
     if network not in NETWORKS[kind]:
         raise InputError(f"the network {network!r} of {kind}", ", ".join(NETWORKS[kind]))
     if wrong := [part for part in without or () if part not in PARTS or not network.endswith("liif")]:

@@ -8,6 +8,7 @@ from ungrid.encodings.positional import Positional as Positional
 from ungrid.encodings.products import Products as Products
 from ungrid.encodings.products import Ridges as Ridges
 from ungrid.encodings.random_features import RandomFeatures as RandomFeatures
+from ungrid.encodings.separable import Separable as Separable
 from ungrid.encodings.singular import CornerFunctions as CornerFunctions
 from ungrid.encodings.singular import ElasticCorner as ElasticCorner
 from ungrid.encodings.singular import Joined as Joined

@@ -26,4 +26,9 @@ from ungrid.equations.equation import Poisson as Poisson
 from ungrid.equations.equation import SecondOrder as SecondOrder
 from ungrid.equations.equation import Strong as Strong
 from ungrid.equations.equation import Wave as Wave
+from ungrid.equations.fluids import Continuity as Continuity
+from ungrid.equations.fluids import HeatedFlow as HeatedFlow
+from ungrid.equations.fluids import IdealGas as IdealGas
+from ungrid.equations.fluids import NavierStokes as NavierStokes
+from ungrid.equations.fluids import StreamFlow as StreamFlow
 from ungrid.equations.problem import Problem as Problem

@@ -138,13 +138,18 @@ class Problem:
                 other = seen.setdefault((part, condition.component), condition)
                 if other is not condition:
                     raise InputError(
-                        f"{other.label} and {condition.label}, both for {self.equation.out_names[condition.component]}",
+                        f"{other.label} and {condition.label}, both for {self._named(condition.component)}",
                         f"one condition on {part}",
                     )
         for periodic in self.periodic:
             missing = [name for name in self.ends(periodic) if name not in self.domain.parts]
             if missing:
                 raise InputError(f"{periodic.label}: the boundary has no part {missing[0]!r}", "a box or an interval")
+
+    def _named(self, component: int) -> str:
+        """What a condition is for: an unknown function, or a derivative of them, as of a stream function."""
+        names = self.equation.out_names
+        return names[component] if component < len(names) else f"derivative {component - len(names)} of {names[0]}"
 
     def _check_complete(self) -> None:
         """A known equation needs a condition on every lateral part where it has second derivatives, and a start."""

@@ -90,6 +90,9 @@ class LatentField(Field):
     def _at(self, position: Tensor, cell: Tensor) -> Tensor:
         return self.network.at(self.latents, self.image, position, 1 / cell.clamp(min=1 / FINEST)[None])
 
+    def _on_lattice(self, rows: np.ndarray, columns: np.ndarray, scale: Tensor) -> Tensor:
+        return self.network.on_lattice(self.latents, self.image, rows, columns, scale)
+
     @property
     def _pixel(self) -> Tensor:
         """The size of a pixel (2,)."""
@@ -113,7 +116,6 @@ class LatentField(Field):
         scale = 1 / cell.clamp(min=1 / FINEST).to(self.latents)
         with torch.no_grad():
             parts = [
-                self.network.on_lattice(self.latents, self.image, rows[top : top + ROWS], columns, scale)[0].cpu()
-                for top in range(0, len(rows), ROWS)
+                self._on_lattice(rows[top : top + ROWS], columns, scale)[0].cpu() for top in range(0, len(rows), ROWS)
             ]
         return torch.cat(parts, dim=1).permute(1, 2, 0).numpy()

@@ -16,11 +16,28 @@ from torch import Tensor
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.fields.field import Field
-from ungrid.fields.latent import LatentField
+from ungrid.fields.latent import FINEST, LatentField
 from ungrid.networks import LightVideo
+from ungrid.networks.light_video import Details, Seen
 from ungrid.networks.optical_flow import optical_flow
 
 MOMENT = 0.25
+
+
+class _Moment(LatentField):
+    """The picture at one time between two frames."""
+
+    def __init__(self, video: LightVideo, ends: tuple[Seen, Seen], motion: Tensor, time: Tensor, plane: Box) -> None:
+        super().__init__(video.image, shape=(motion.shape[2], motion.shape[3]), box=plane)
+        self.video, self.ends, self.motion, self.time = video, ends, motion, time
+        self.details: Details = video.details(ends, motion, time)
+
+    def _at(self, position: Tensor, cell: Tensor) -> Tensor:
+        scales = 1 / cell.clamp(min=1 / FINEST)[None]
+        return self.video.at(self.ends, self.motion, self.details, self.time, position, scales)
+
+    def _on_lattice(self, rows: np.ndarray, columns: np.ndarray, scale: Tensor) -> Tensor:
+        return self.video.on_lattice(self.ends, self.motion, self.details, self.time, rows, columns, scale)
 
 
 class VideoField(Field):
@@ -83,12 +100,9 @@ class VideoField(Field):
         """The picture at a time, as a field over the plane, differentiable by the time."""
         when = (torch.as_tensor(time).to(self.first.device).double() - self.domain.low[0]) / self._duration
         t = when.clamp(0, 1).reshape(1)
-        frames, latents = (self.first, self.second), (self.first_latents, self.second_latents)
-        found = LatentField(self.network.image, shape=self.shape, box=Box(*self.domain.axes[1:]))
-        found.latents, found.image = self.network.between(
-            frames, latents, self.network.motion(*frames, self.flows, t), t
-        )
-        return found
+        ends = Seen(self.first, self.first_latents), Seen(self.second, self.second_latents)
+        motion = self.network.motion(self.first, self.second, self.flows, t)
+        return _Moment(self.network, ends, motion, t, Box(*self.domain.axes[1:]))
 
     @property
     def _duration(self) -> float:

@@ -39,6 +39,7 @@ from ungrid.encodings import (
     Products,
     RandomFeatures,
     Ridges,
+    Separable,
     SplineGrid,
 )
 from ungrid.fields import (
@@ -110,6 +111,7 @@ CLASSES: dict[str, Callable[..., Any]] = {
     "RDN": RDN,
     "RandomFeatures": RandomFeatures,
     "Ridges": Ridges,
+    "Separable": Separable,
     "Segment": Segment,
     "Siren": Siren,
     "SlabField": SlabField,
@@ -151,16 +153,18 @@ def save(
     target = Path(path)
     if target.suffix != SUFFIX:
         raise InputError(f"the name {target.name!r} for a field", f"a name that ends in {SUFFIX}")
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "ungrid": __version__,
-        **_described(field),
-        "axes": [dataclasses.asdict(axis) for axis in field.domain.axes],
-        "out_names": list(field.out_names),
-        "provenance": _plain(provenance or {}),
-    }
-    return _written(target, header, field, half)
+    header = {"format": FORMAT, "version": VERSION, "ungrid": __version__, **description(field)}
+    return _written(target, header | {"provenance": _plain(provenance or {})}, field, half)
+
+
+def description(field: Field) -> dict[str, Any]:
+    """The class of a field, its arguments, its axes and names, as a field file has them.
+
+    Raises:
+        InputError: if the field, or a part of it, is of no class of the table.
+    """
+    axes = [dataclasses.asdict(axis) for axis in field.domain.axes]
+    return {**_described(field), "axes": axes, "out_names": list(field.out_names)}
 
 
 def save_model(

@@ -55,6 +55,23 @@ def read_netcdf(
         return _samples(array, name, selected)
 
 
+def read_shape(path: str | os.PathLike[str], *, variable: str | None = None) -> tuple[str, dict[str, int]]:
+    """The name of a variable and the sizes of its dimensions, in their order.
+
+    Raises:
+        InputError: if the variable is not named and several could be meant, or the file is damaged.
+    """
+    xarray = require("xarray", "science")
+    require("netCDF4", "science")
+    file = existing_file(path)
+    with (
+        decoding(file, "NetCDF"),
+        xarray.open_dataset(file, engine=_engine(file), decode_times=False, cache=False) as dataset,
+    ):
+        name = _chosen(dataset, variable, file)
+        return name, {str(dim): int(size) for dim, size in dataset[name].sizes.items()}
+
+
 def _engine(file: Path) -> str:
     """SciPy for the classic formats, since the C library loops for seconds on damaged headers; else netCDF4."""
     with open(file, "rb") as stream:

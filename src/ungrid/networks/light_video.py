@@ -1,19 +1,23 @@
-"""Two frames as a continuous picture at any time between them: features that follow the motion, then `LightNetwork`'s decoder.
+"""Two frames as a continuous picture at any time between them: each frame's own continuous picture, led along the motion.
 
 Convention: frames (b, 3, h, w) in [0, 1], sRGB-coded, at times 0 and 1; t in [0, 1]. Motions are (x, y) in pixels: a picture
 at t takes from a frame what lies at its own place plus the motion. Positions and scales as in `ungrid.networks.continuous`.
 
 The motions from time t are t u to the first frame and (1 - t) v to the second. They begin with the optical flow between the
 frames, carried to the time (`ungrid.networks.optical_flow`), and are corrected, with a weight w in (0, 1), coarse to fine from
-both frames as they are warped so far (after RIFE, Huang et al. 2022). With features A_0 and A_1 of the frames,
+both frames as they are warped so far (after RIFE, Huang et al. 2022). With D_0 and D_1 the frames as `LightNetwork` continues
+them between their pixels, the picture at a place x is
 
-    m = (1 - t) w / ((1 - t) w + t (1 - w)),     A_t = m A_0(x + t u) + (1 - m) A_1(x + (1 - t) v) + 4 t (1 - t) correction
+    m D_0(x + t u) + (1 - m) D_1(x + (1 - t) v) + e(t, s) detail(x),      m = a w / (a w + b (1 - w))
+    a = 1 - t + c (1 - 1 / s²),     b = t + c (1 - 1 / s²)
 
-and the picture's own colours alike, which `SplineKernels` then decodes. At t = 0 and t = 1 nothing is left of the motion: there
-the result is exactly that of `LightNetwork`.
+which is F(x + M) of VideoINR (Chen et al. 2022, equation 5), for both frames. `detail` is decoded by `SplineKernels` from what
+a small network reads in both warped frames. As the frames' pixels lie at different places of what they show, both together show
+more than either of them, also at the time of one: c >= 0 says where to look at the other there. At a scale s of 1 nothing is to
+be added to the frames, e(t, s) = 1 - (1 - 2 t)² / s², and at t = 0 and t = 1 they come back exactly.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,14 +29,19 @@ from ungrid._base.random import torch_generator
 from ungrid.networks.continuous import LightNetwork
 from ungrid.networks.encoders import CHANNELS, convolution
 from ungrid.networks.optical_flow import carried, optical_flow
+from ungrid.networks.spline_kernels import SplineKernels, bicubic_at, bicubic_on_lattice
 
 LEVELS = (4, 2, 1)  # by how much the frames are shrunk, coarse to fine
 STRIDE = 4  # of a level's own features
 MULTIPLE = LEVELS[0] * STRIDE  # of the sides that the motion is computed on; other frames are continued
-REACH = 4  # pixels on each side of a warped pixel that its correction reads
+LAYERS = 4  # of the details
+REACH = LAYERS + 2  # pixels on each side of a warped pixel that its details read
+DETAILS = 24  # features
+PHASES = 8  # numbers that say where two motions end between pixels
 SEEN_BY = 4.0  # logit of the weight of a frame that alone shows a place
+MOST, SELDOM = 2.0, 2.0  # c lies below the first, and begins at its share that the logit of minus the second gives
 FLOW = 4  # numbers of a carried flow
-FOUND = 5  # numbers of a motion: u, v and the logit of w
+FOUND = 6  # numbers of a motion: u, v and the logits of w and of c
 
 
 def warped(x: Float[Tensor, "b c h w"], motion: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
@@ -47,13 +56,13 @@ def warped(x: Float[Tensor, "b c h w"], motion: Float[Tensor, "b 2 h w"]) -> Flo
     return found.to(x.dtype)
 
 
-def resized_motion(motion: Float[Tensor, "b 5 h w"], shape: tuple[int, int]) -> Float[Tensor, "b 5 y x"]:
+def resized_motion(motion: Float[Tensor, "b 6 h w"], shape: tuple[int, int]) -> Float[Tensor, "b 6 y x"]:
     """The motion of a picture with other sides; its lengths change with the pixels."""
     down, across = (n / m for n, m in zip(shape, motion.shape[-2:], strict=True))
     if down == across == 1:
         return motion
     found = functional.interpolate(motion, size=shape, mode="bilinear", align_corners=False)
-    factors = torch.tensor([across, down, across, down, 1.0], dtype=found.dtype, device=found.device)
+    factors = torch.tensor([across, down, across, down, 1.0, 1.0], dtype=found.dtype, device=found.device)
     return found * factors[:, None, None]
 
 
@@ -76,12 +85,50 @@ class _Level(nn.Module):
         return functional.pixel_shuffle(self.last(z), STRIDE)
 
 
+def share(
+    logits: Float[Tensor, "*n"],
+    others: Float[Tensor, "*n"],
+    t: Float[Tensor, "*#n"],
+    part: float | Float[Tensor, "*#n"],
+) -> Float[Tensor, "*n"]:
+    """m of the first frame, by the logits of w and of c, and `part` = 1 - 1 / s²."""
+    w, c = torch.sigmoid(logits), part * MOST * torch.sigmoid(others - SELDOM)
+    near, far = (1 - t + c) * w, (t + c) * (1 - w)
+    return near / (near + far).clamp(min=1e-6)
+
+
+def new_part(scales: Float[Tensor, "#b 2"]) -> Float[Tensor, "#b"]:
+    """1 - 1 / s²: the part of the pixels that no frame has."""
+    return 1 - 1 / scales.clamp(min=1).prod(dim=-1)
+
+
+def _part_of(detail: Tensor, times: Tensor, scales: Tensor) -> Tensor:
+    """e(t, s) of the details (b, ...)."""
+    ones = [1] * (detail.ndim - 1)
+    t, part = times.to(detail).reshape(-1, *ones), new_part(scales).to(detail).reshape(-1, *ones)
+    return (1 - (1 - 2 * t).square() * (1 - part)) * detail
+
+
+class Seen(NamedTuple):
+    """A frame (b, 3, h, w), and what the network of pictures has read in it (b, k, h, w)."""
+
+    picture: Tensor
+    latents: Tensor
+
+
+class Details(NamedTuple):
+    """What is added to the led frames: features (b, `DETAILS`, h, w) and colours (b, 3, h, w) at the frames' pixels."""
+
+    features: Tensor
+    colours: Tensor
+
+
 class LightVideo(nn.Module):
     """Pictures at any time between two frames, at any scale.
 
     Args:
-        image: the network of single pictures, whose encoder and decoder are used.
-        width: channels of the motion's layers.
+        image: the network of single pictures, which continues the frames between their pixels.
+        width: channels of the motion's and the details' layers.
         depth: convolutions of a level of the motion.
         seed: of the initialisation of what `image` does not have.
     """
@@ -91,14 +138,20 @@ class LightVideo(nn.Module):
         self.image, self.width, self.depth, self.seed = image, width, depth, seed
         generator = torch_generator(seed)
         self.levels = nn.ModuleList(_Level(width, depth, generator) for _ in LEVELS)
-        channels = image.channels
-        self.join = convolution(2 * channels + 3 * CHANNELS + 1, width, 3, generator, gain=6**0.5)
-        self.correct = nn.ModuleList(convolution(width, width, 3, generator, gain=6**0.5) for _ in range(2))
-        self.correction = convolution(width, channels + CHANNELS, 3, generator, gain=0.0)
+        inputs = 2 * image.channels + 3 * CHANNELS + 1 + PHASES
+        self.join = convolution(inputs, width, 3, generator, gain=6**0.5)
+        self.layers = nn.ModuleList(convolution(width, width, 3, generator, gain=3**0.5) for _ in range(LAYERS))
+        self.features = convolution(width, DETAILS, 3, generator)
+        self.colours = convolution(width, CHANNELS, 3, generator, gain=0.0)
+        self.detail = SplineKernels(DETAILS, hidden=DETAILS, splines=image.decoder.splines, seed=seed + 1)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"image": self.image, "width": self.width, "depth": self.depth, "seed": self.seed}
+
+    def seen(self, frame: Float[Tensor, "b 3 h w"]) -> Seen:
+        """A frame, read by the network of pictures."""
+        return Seen(frame, self.image.latents(frame))
 
     def motion(
         self,
@@ -106,7 +159,7 @@ class LightVideo(nn.Module):
         second: Float[Tensor, "b 3 h w"],
         flows: Float[Tensor, "b 4 h w"],
         times: Float[Tensor, " b"],
-    ) -> Float[Tensor, "b 5 h w"]:
+    ) -> Float[Tensor, "b 6 h w"]:
         """u, v and the logit of w at the times, one for each pair, from their optical flow."""
         h, w = first.shape[-2:]
         padding = (0, -w % MULTIPLE, 0, -h % MULTIPLE)
@@ -115,6 +168,7 @@ class LightVideo(nn.Module):
         first, second, flow = (functional.pad(part, padding, mode="replicate") for part in (first, second, flow))
         t = times.to(first).reshape(-1, 1, 1, 1)
         begin = torch.cat([-flow[:, :2], flow[:, :2], SEEN_BY * (flow[:, 2:3] - flow[:, 3:])], dim=1)
+        begin = functional.pad(begin, (0, 0, 0, 0, 0, 1))  # nothing is known of c
         change = first.new_zeros(len(first), FOUND, 1, 1)
         for shrink, level in zip(LEVELS, self.levels, strict=True):
             small = [functional.avg_pool2d(part, shrink) if shrink > 1 else part for part in (first, second, flow)]
@@ -127,26 +181,65 @@ class LightVideo(nn.Module):
             change = change + level(torch.cat([*small[:2], *seen, found / 8, known, when], dim=1))
         return (begin + change)[..., :h, :w]
 
-    def between(
-        self,
-        frames: tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]],
-        latents: tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k h w"]],
-        motion: Float[Tensor, "b 5 h w"],
-        times: Float[Tensor, " b"],
-    ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 3 h w"]]:
-        """The latents and the picture at the times, on the pixels of the frames, `REACH` of which a pixel depends on."""
-        t = times.to(frames[0]).reshape(-1, 1, 1, 1)
+    def details(self, ends: tuple[Seen, Seen], motion: Float[Tensor, "b 6 h w"], times: Float[Tensor, " b"]) -> Details:
+        """The details at the pixels of the frames, of which a warped pixel depends on `REACH`."""
+        t = times.to(motion).reshape(-1, 1, 1, 1)
         ways = (t * motion[:, :2], (1 - t) * motion[:, 2:4])
-        share = torch.sigmoid(motion[:, 4:])
-        m = (1 - t) * share / ((1 - t) * share + t * (1 - share)).clamp(min=1e-6)
-        near = [warped(x, way) for x, way in zip(frames, ways, strict=True)]
-        far = [warped(x, way) for x, way in zip(latents, ways, strict=True)]
-        picture, blend = (m * a + (1 - m) * b for a, b in (near, far))
-        z = self.join(torch.cat([blend, far[0] - far[1], *near, picture, m], dim=1))
-        for layer in self.correct:
+        m = share(motion[:, 4:5], motion[:, 5:], t, 0.0)
+        near, far = ([warped(one[k], way) for one, way in zip(ends, ways, strict=True)] for k in (0, 1))
+        turns = 2 * torch.pi * torch.cat(ways, dim=1)  # where the pixels of a frame lie behind those of the picture
+        blend = m * far[0] + (1 - m) * far[1]
+        picture = m * near[0] + (1 - m) * near[1]
+        z = self.join(torch.cat([blend, far[0] - far[1], *near, picture, m, turns.sin(), turns.cos()], dim=1))
+        for layer in self.layers:
             z = z + layer(functional.relu(z))
-        change = 4 * t * (1 - t) * self.correction(functional.relu(z))
-        return blend + change[:, CHANNELS:], picture + change[:, :CHANNELS]
+        z = functional.relu(z)
+        return Details(self.features(z), self.colours(z))
+
+    def on_lattice(
+        self,
+        ends: tuple[Seen, Seen],
+        motion: Float[Tensor, "b 6 h w"],
+        details: Details,
+        times: Float[Tensor, " b"],
+        rows: np.ndarray,
+        columns: np.ndarray,
+        scale: Float[Tensor, "2"],
+    ) -> Float[Tensor, "b 3 y x"]:
+        """The colours at a lattice of positions, (y,) and (x,) float64."""
+        down, across = (torch.from_numpy(places).to(motion.device) for places in (rows, columns))
+        found = bicubic_on_lattice(motion, down, across).flatten(2).transpose(1, 2)
+        place = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1).reshape(1, -1, 2)
+        led = self._led(ends, found, place, times, scale[None], fast=True).transpose(1, 2)
+        added = self.detail.on_lattice(*details, rows, columns, scale)
+        return led.unflatten(2, (len(rows), len(columns))) + _part_of(added, times, scale[None])
+
+    def at(
+        self,
+        ends: tuple[Seen, Seen],
+        motion: Float[Tensor, "b 6 h w"],
+        details: Details,
+        times: Float[Tensor, " b"],
+        position: Float[Tensor, "b q 2"],
+        scales: Float[Tensor, "#b 2"],
+    ) -> Float[Tensor, "b q 3"]:
+        """The colours at points, twice differentiable by their positions."""
+        led = self._led(ends, bicubic_at(motion, position), position, times, scales, fast=False)
+        return led + _part_of(self.detail.at(*details, position, scales), times, scales)
+
+    def _led(
+        self, ends: tuple[Seen, Seen], motion: Tensor, position: Tensor, times: Tensor, scales: Tensor, *, fast: bool
+    ) -> Tensor:
+        """Both frames (b, q, 3) at positions (b or 1, q, 2) plus motions (b, q, 5)."""
+        t = times.to(position).reshape(-1, 1, 1)
+        read = self.image.decoder.led if fast else self.image.decoder.at
+        ways = (t * motion[..., [1, 0]], (1 - t) * motion[..., [3, 2]])
+        one, other = (
+            read(end.latents, end.picture, position + way, scales) for end, way in zip(ends, ways, strict=True)
+        )
+        part = new_part(scales).to(t).reshape(-1, 1, 1)
+        m = share(motion[..., 4:5], motion[..., 5:], t, part).to(one)
+        return m * one + (1 - m) * other
 
     def with_motion(
         self,
@@ -158,12 +251,11 @@ class LightVideo(nn.Module):
         flows: Float[Tensor, "b 4 h w"] | None = None,
     ) -> tuple[Float[Tensor, "b 3 y x"], Float[Tensor, "b 4 h w"]]:
         """The colours of `forward`, and the motions from the times to the first and to the second frame."""
-        latents = self.image.latents(frames[0]), self.image.latents(frames[1])
+        ends = self.seen(frames[0]), self.seen(frames[1])
         motion = self.motion(*frames, optical_flow(*frames) if flows is None else flows, times)
-        at, picture = self.between(frames, latents, motion, times)
+        colours = self.on_lattice(ends, motion, self.details(ends, motion, times), times, rows, columns, scale)
         t = times.to(motion).reshape(-1, 1, 1, 1)
-        ways = torch.cat([t * motion[:, :2], (1 - t) * motion[:, 2:4]], dim=1)
-        return self.image.on_lattice(at, picture, rows, columns, scale), ways
+        return colours, torch.cat([t * motion[:, :2], (1 - t) * motion[:, 2:4]], dim=1)
 
     def forward(
         self,

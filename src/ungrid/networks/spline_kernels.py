@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ungrid._base.random import torch_generator
-from ungrid.kernels import corners
+from ungrid.kernels import corners, scattered
 from ungrid.networks.layers import uniform_linear
 
 Latents: TypeAlias = Float[Tensor, "b k h w"]
@@ -126,6 +126,31 @@ def corner_sums(
     return total
 
 
+class _AtPoints(torch.autograd.Function):
+    """The sums and the bicubic interpolation at points, on a CPU, by kernels, with their gradient by the points."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, position: Tensor, maps: Tensor, coefficients: Tensor, picture: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        points = position.detach().numpy()
+        sums = torch.empty(*position.shape[:2], maps.shape[-1])
+        colours, by_y, by_x = torch.empty(3, *position.shape[:2], picture.shape[-1])
+        scattered.spline_sums(maps.numpy(), coefficients.numpy(), points, sums.numpy())
+        scattered.bicubic_points(picture.numpy(), points, colours.numpy(), by_y.numpy(), by_x.numpy())
+        ctx.save_for_backward(position, maps, coefficients, by_y, by_x)
+        return sums, colours
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        position, maps, coefficients, by_y, by_x = ctx.saved_tensors
+        found = torch.empty_like(position)
+        points, by_sums = position.detach().numpy(), grads[0].contiguous().numpy()
+        scattered.spline_slopes(by_sums, maps.numpy(), coefficients.numpy(), points, found.numpy())
+        by_colours = torch.stack([(grads[1] * slopes).sum(dim=-1) for slopes in (by_y, by_x)], dim=-1)
+        return found + by_colours, None, None, None
+
+
 class SplineKernels(nn.Module):
     """The decoder of this file.
 
@@ -223,6 +248,20 @@ class SplineKernels(nn.Module):
         found = maps.flatten(2).gather(2, flat[:, None].expand(-1, maps.shape[1], -1)).unflatten(2, (-1, 2, 2))
         sums = torch.einsum("bqijk,bkqij->bqk", kernels, found)
         return self.colours(sums) + bicubic_at(image, position)
+
+    def led(self, maps: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
+        """`at`, by kernels where these can: of all else, only the positions have a gradient then, and no second one."""
+        with torch.autocast(maps.device.type, enabled=False):  # kernels and sums keep their precision
+            coefficients = self.coefficients(scales)
+        others = (maps, coefficients, image)
+        learned = torch.is_grad_enabled() and any(part.requires_grad for part in others)
+        if learned or len(scales) > 1 or any(part.device.type != "cpu" for part in others):
+            return self.at(maps, image, position.expand(len(maps), -1, -1), scales)
+        last, picture = (part.permute(0, 2, 3, 1).float().contiguous() for part in (maps, image))
+        padded = functional.pad(coefficients[0].permute(1, 2, 0).float(), (0, 0, 3, 4, 3, 4)).contiguous()
+        points = position.double().expand(len(maps), -1, -1).contiguous()
+        sums, colours = _AtPoints.apply(points, last, padded, picture)
+        return self.colours(sums) + colours
 
     def colours(self, sums: Float[Tensor, "*n k"]) -> Float[Tensor, "*n 3"]:
         """What the weighted features add to the bicubic interpolation."""

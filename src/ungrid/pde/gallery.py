@@ -15,23 +15,29 @@ from ungrid.domains import Ball, Box, Interval, Time
 from ungrid.equations import (
     AllenCahn,
     Burgers,
+    Continuity,
     Dirichlet,
     Elasticity,
     Heat,
+    HeatedFlow,
     Helmholtz,
+    IdealGas,
     Initial,
     KdV,
     Measured,
+    NavierStokes,
     Periodic,
     Poisson,
     Problem,
     Robin,
     SecondOrder,
+    StreamFlow,
     Strong,
     Unknown,
     Wave,
 )
-from ungrid.equations.coefficients import values
+from ungrid.equations.coefficients import arguments_of, values
+from ungrid.equations.maxwell import Maxwell
 
 PI = np.pi
 Function = Callable[..., np.ndarray]
@@ -265,6 +271,44 @@ def _cantilever() -> Problem:
     return Problem(Box(x=(0, 4), y=(0, 1)), steel, conditions, name="cantilever")
 
 
+RESONATOR, CUBE = Maxwell(waves="TM"), Maxwell(waves="3-D")  # in scaled units: the speed of light is 1
+
+
+def _resonator_exact(x: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The potential of two modes of a square cavity, whose E is largest at the start."""
+    slow, fast = np.sqrt(2) * PI, np.sqrt(5) * PI
+    return -_sine(x, y) * np.sin(slow * t) / slow - np.sin(2 * PI * x) * np.sin(PI * y) * np.sin(fast * t) / fast / 2
+
+
+def _resonator() -> Problem:
+    def electric(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return _sine(x, y) + np.sin(2 * PI * x) * np.sin(PI * y) / 2
+
+    conditions = [RESONATOR.conductor(), *RESONATOR.start((0.0,), (electric,))]
+    return Problem(Box(x=(0, 1), y=(0, 1)) * Time(0, 1), RESONATOR, conditions, name="resonator")
+
+
+def _cube_electric(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """E at the start: a mode of the unit cube with waves along all axes."""
+    sine, cosine = ([f(PI * s) for s in (x, y, z)] for f in (np.sin, np.cos))
+    return cosine[0] * sine[1] * sine[2], sine[0] * cosine[1] * sine[2], -2 * sine[0] * sine[1] * cosine[2]
+
+
+def _cube_exact(x: np.ndarray, y: np.ndarray, z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Its potential."""
+    ω = np.sqrt(3) * PI
+    return np.stack([-e * np.sin(ω * t) / ω for e in _cube_electric(x, y, z)], axis=-1)
+
+
+def _cube() -> Problem:
+    electric = (
+        lambda x, y, z: _cube_electric(x, y, z)[0], lambda x, y, z: _cube_electric(x, y, z)[1],
+        lambda x, y, z: _cube_electric(x, y, z)[2],
+    )  # fmt: skip
+    conditions = [CUBE.conductor(), *CUBE.start((0.0, 0.0, 0.0), electric)]
+    return Problem(Box(x=(0, 1), y=(0, 1), z=(0, 1)) * Time(0, 1), CUBE, conditions, name="resonator-3d")
+
+
 DIFFUSIVITY, NOISE, MEASUREMENTS = 0.4, 0.05, 200
 
 
@@ -282,6 +326,125 @@ def diffusion_inverse(seed: int = 0) -> Problem:
     data = Measured(points, clean + sigma * rng.standard_normal(MEASUREMENTS), sigma)
     conditions = [Dirichlet(0.0), Initial(lambda x: np.sin(PI * x)), data]
     return Problem(domain, Heat(Unknown("diffusivity")), conditions, name="diffusion-inverse")
+
+
+REYNOLDS = 40.0
+DECAY = REYNOLDS / 2 - np.sqrt(REYNOLDS**2 / 4 + 4 * PI**2)
+
+
+def _kovasznay_exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The flow behind a grid by Kovasznay 1948; the pressure with the mean zero."""
+    wake = np.exp(DECAY * x)
+    mean = (np.exp(2 * DECAY) - np.exp(-DECAY)) / (2 * DECAY) / 1.5
+    along, across = 1 - wake * np.cos(2 * PI * y), DECAY / (2 * PI) * wake * np.sin(2 * PI * y)
+    return np.stack([along, across, (mean - wake**2) / 2], axis=-1)
+
+
+def _part(exact: Function, k: int, *, start: bool = False) -> Function:
+    """A component of an exact solution over x and y, of time too unless it is that at the start."""
+    if start:
+        return lambda x, y: exact(x, y, np.zeros_like(x))[..., k]
+    return (
+        (lambda x, y: exact(x, y)[..., k]) if "t" not in arguments_of(exact) else lambda x, y, t: exact(x, y, t)[..., k]
+    )
+
+
+def _kovasznay() -> Problem:
+    flow = NavierStokes(1 / REYNOLDS)
+    around = flow.velocity((_part(_kovasznay_exact, 0), _part(_kovasznay_exact, 1)))
+    return Problem(Box(x=(-0.5, 1), y=(-0.5, 1.5)), flow, around, name="kovasznay")
+
+
+SLOWING = 0.05  # viscosity of the vortices
+
+
+def _vortices_exact(x: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Stream function and pressure of the decaying vortices by Taylor and Green 1937, in the plane."""
+    fading = np.exp(-2 * SLOWING * t)
+    return np.stack([-np.cos(x) * np.cos(y) * fading, -(np.cos(2 * x) + np.cos(2 * y)) / 4 * fading**2], axis=-1)
+
+
+def _vortices_velocity(x: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    fading = np.exp(-2 * SLOWING * t)
+    return np.stack([np.cos(x) * np.sin(y) * fading, -np.sin(x) * np.cos(y) * fading], axis=-1)
+
+
+def _taylor_green() -> Problem:
+    flow = StreamFlow(SLOWING)
+    conditions = [
+        *flow.velocity((_part(_vortices_velocity, 0), _part(_vortices_velocity, 1))),
+        *flow.start((_part(_vortices_velocity, 0, start=True), _part(_vortices_velocity, 1, start=True))),
+    ]
+    return Problem(Box(x=(0, PI), y=(0, PI)) * Time(0, 1), flow, conditions, name="taylor-green")
+
+
+def _cavity() -> Problem:
+    """The lid of NS2d-C in Hao et al. 2023 (PINNacle)."""
+    flow = NavierStokes(0.01)
+    conditions = [*flow.velocity((lambda x: 4 * x * (1 - x), 0.0), "y_high"), *flow.velocity((0.0, 0.0))]
+    return Problem(Box(x=(0, 1), y=(0, 1)), flow, conditions, name="cavity")
+
+
+OIL = HeatedFlow(viscosity=0.5, conductivity=0.2, density=1.0, capacity=2.0)
+GAP, SPEED = 0.8, 1.0  # radius of the shaft in a bearing of radius 1, and its speed
+TURN = SPEED * GAP / (GAP**2 - 1)  # of u = TURN (r - 1/r)
+
+
+def _bearing_exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Couette's flow between cylinders with the heat of its friction; both walls have the temperature 0.
+
+    ``k (r T')' / r = -4 μ TURN² / r⁴`` (Landau and Lifshitz 1987, sections 18 and 55).
+    """
+    r = np.hypot(x, y)
+    turning = TURN * (1 - 1 / r**2)
+    pressure = OIL.density * TURN**2 * (r**2 / 2 - 2 * np.log(r) - 1 / (2 * r**2))
+    heat = OIL.viscosity * TURN**2 / OIL.conductivity
+    temperature = heat * (1 - 1 / r**2 - (1 - 1 / GAP**2) * np.log(r) / np.log(GAP))
+    return np.stack([-turning * y, turning * x, pressure, temperature], axis=-1)
+
+
+def _bearing() -> Problem:
+    ring = Ball((0, 0), 1.0).named("bearing") - Ball((0, 0), GAP).named("shaft")
+    conditions = [
+        *OIL.velocity((lambda y: -y * SPEED / GAP, lambda x: x * SPEED / GAP), "shaft"),
+        *OIL.velocity((0.0, 0.0), "bearing"), OIL.hold("T", 0.0),
+        OIL.hold("p", 0.0, "bearing"),
+    ]  # fmt: skip
+    return Problem(ring, OIL, conditions, name="bearing")
+
+
+SQUEEZE = 0.5  # of the length of a column of gas, over the time 1
+
+
+def _squeezed_exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Density, velocity and temperature of a gas that is compressed evenly, without friction: ``T ρ^(1 - γ)`` stays 1."""
+    length = 1 - SQUEEZE * t
+    return np.stack([1 / length, -SQUEEZE * x / length, length**-0.4], axis=-1)
+
+
+def _squeezed() -> Problem:
+    gas = IdealGas(viscosity=0.0, conductivity=0.1, force=(0.0,))
+    conditions = [gas.begin("rho", 1.0), gas.begin("u", lambda x: -SQUEEZE * x), gas.begin("T", 1.0)]
+    ends = ("x_low", "x_high")
+    conditions += [
+        gas.hold("u", lambda x, t: -SQUEEZE * x / (1 - SQUEEZE * t), ends),
+        gas.hold("T", lambda t: (1 - SQUEEZE * t) ** -0.4, ends),
+        gas.hold("rho", lambda t: 1 / (1 - SQUEEZE * t), ends),
+    ]
+    return Problem(Interval(x=(-1, 1)) * Time(0, 1), gas, conditions, name="isentropic")
+
+
+def _spreading_exact(x: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """A density that a flow from a source carries apart."""
+    longer = 1 + t / 2
+    a, b = x / longer, y / longer
+    return (1 + np.exp(-2 * (a - 0.3) ** 2 - b**2)) / longer**2
+
+
+def _spreading() -> Problem:
+    equation = Continuity((lambda x, t: x / (2 + t), lambda y, t: y / (2 + t)))
+    start = Initial(lambda x, y: _spreading_exact(x, y, np.zeros_like(x)))
+    return Problem(Box(x=(-1, 1), y=(-1, 1)) * Time(0, 1), equation, [start], name="continuity")
 
 
 GALLERY: dict[str, Example] = {
@@ -302,8 +465,16 @@ GALLERY: dict[str, Example] = {
         "an elastic plate under tension: three times the stress at a hole", _plate_with_hole, _hole_exact
     ),
     "cantilever": Example("a clamped elastic beam, loaded at its end", _cantilever),
+    "resonator": Example("waves between conductors: two modes of a square", _resonator, _resonator_exact),
+    "resonator-3d": Example("waves between conductors: a mode of a cube; takes 10 s", _cube, _cube_exact),
     "burgers": Example("u_t + u u_x = 0.01/π u_xx: a shock; takes seconds", _burgers, _burgers_exact),
     "allen-cahn": Example("u_t = u_xx / 10,000 + 5 (u - u³): two phases part; takes a minute", _allen_cahn),
     "kdv": Example("u_t + u u_x + u_xxx / 400 = 0: a wave breaks up into solitons", _kdv),
     "oscillator": Example("a damped oscillator, an ordinary differential equation", _oscillator, _oscillator_exact),
+    "kovasznay": Example("the flow behind a grid at Reynolds number 40 (Kovasznay)", _kovasznay, _kovasznay_exact),
+    "taylor-green": Example("decaying vortices, by their stream function", _taylor_green, _vortices_exact),
+    "cavity": Example("a closed box whose lid moves, Reynolds number 100", _cavity),
+    "bearing": Example("a turning shaft in oil, which friction heats", _bearing, _bearing_exact),
+    "isentropic": Example("a gas that is compressed to half of its volume", _squeezed, _squeezed_exact),
+    "continuity": Example("a density that a flow carries apart", _spreading, _spreading_exact),
 }

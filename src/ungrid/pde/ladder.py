@@ -1,8 +1,8 @@
 """Solving a problem: the ladder of solvers.
 
 It goes by the check (`pde.check`) of what they give, which never is the loss, and is no bound of the error. Over an interval
-and time, nonlinear equations are marched (`pde.marching`), and linear ones where one basis for all times stays poor. Elsewhere
-the last rung trains a whole network (`pde.networks`).
+and time, nonlinear equations are marched (`pde.marching`), and linear ones where one basis for all times stays poor. Waves in
+closed cavities have modes (`pde.cavities`). Elsewhere the last rung trains a whole network (`pde.networks`).
 """
 
 import time
@@ -15,11 +15,13 @@ from ungrid._base.devices import set_threads
 from ungrid._base.errors import InputError
 from ungrid.equations import Elasticity, Measured, Problem
 from ungrid.fields import SlabField
+from ungrid.pde.cavities import is_cavity, solve_cavity
 from ungrid.pde.check import relative_residuals
 from ungrid.pde.marching import Slab, can_march, march
 from ungrid.pde.networks import NETWORK_SOLVERS, can_train, train_network
 from ungrid.pde.spaces import Features, hard_groups, random_field
 from ungrid.pde.stepping import check_galerkin, needs_galerkin, solve_weak
+from ungrid.pde.systems import climb_systems, needs_system
 from ungrid.pde.terms import Counts, problem_terms
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.output_layer import Found, OutputLayer, solve_output_layer
@@ -155,6 +157,10 @@ def solve(
         raise InputError(f"the solver {solver!r}", f"one of {', '.join(SOLVERS)}")
     if solver in NETWORK_SOLVERS:
         return train_network(problem, solver, budget=budget, seed=seed, report=report)
+    if is_cavity(problem):
+        return solve_cavity(problem, budget=budget, seed=seed, report=report)
+    if needs_system(problem):
+        return climb_systems(problem, budget=budget, seed=seed, report=report)
     if needs_galerkin(problem):
         check_galerkin(problem)
     else:

@@ -2,9 +2,10 @@
 
 Convention: frames (h, w, 3) uint8, uint16 or float32 in [0, 1], the first at time 0 and the second at 1. Output rows and
 columns lie where `ungrid.upscale.tiles.positions` says. The motion is found in the whole frame, of large ones in a smaller
-picture; what comes after needs strips of rows, as high as the motion makes it necessary.
+picture; what comes after needs strips of rows, the details as high as the motion makes it necessary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,21 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ungrid.networks import LightVideo
-from ungrid.networks.light_video import REACH, resized_motion
+from ungrid.networks import ContinuousNetwork, LightVideo
+from ungrid.networks.light_video import REACH, Seen, resized_motion
 from ungrid.networks.optical_flow import optical_flow
+from ungrid.upscale.resize import resized
 from ungrid.upscale.tiles import MARGIN, PLACES, device_of, fractions, numbers, positions, span
 
 STRIP = 1 << 18  # pixels of a frame at once, about: their 48 features are 50 MB
+OVERSHOOT = 9 / 32  # by how much bicubic interpolation leaves the range of its values, at most, as a share of it
 MOTION = 3 << 19  # pixels of a frame, beyond which motion is found in a smaller picture
 
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A frame (1, 3, h, w), and what the network has read in it (1, k, h, w)."""
-
-    picture: Tensor
-    latents: Tensor
+Lattice = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
+"""Colours (1, 3, y, x) at rows, columns and a scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +88,8 @@ def frame_at(
 ) -> np.ndarray:
     """The frame at a time.
 
+    An enlarged frame for which both of a pair were looked at, at the time of one of them, is then reconciled with that one.
+
     Args:
         network: in evaluation mode.
         source: one frame, for its own time; or two.
@@ -101,48 +101,80 @@ def frame_at(
     Returns:
         (*shape, 3).
     """
-    if isinstance(source, Pair) and time in (0, 1):
-        source = source.ends[int(time)]
+    if not isinstance(source, Pair) or time not in (0, 1):
+        return _rendered(network, source, time, shape, bfloat16, dtype)
+    given = source.ends[int(time)]
+    if shape[0] * shape[1] <= given.picture[0, 0].numel():
+        return _rendered(network, given, time, shape, bfloat16, dtype)  # nothing is to be added to a frame of this size
+    enlarged = _rendered(network, source, time, shape, bfloat16, np.float32)
+    return numbers(reconciled(enlarged, given.picture[0].permute(1, 2, 0).cpu().numpy()).clip(0, 1), dtype)
+
+
+def reconciled(enlarged: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """An enlarged picture (y, x, 3) that, shrunk again, is nearer to the given one (h, w, 3).
+
+    One step of iterative back-projection (Irani and Peleg 1991, *Improving resolution by image registration*).
+    """
+    missing = given - resized(enlarged, (given.shape[0], given.shape[1]))
+    return enlarged + resized(missing, (enlarged.shape[0], enlarged.shape[1]))
+
+
+def _rendered(
+    network: LightVideo,
+    source: Seen | Pair,
+    time: float,
+    shape: tuple[int, int],
+    bfloat16: bool,
+    dtype: type[np.generic],
+) -> np.ndarray:
     like = source.ends[0] if isinstance(source, Pair) else source
     device, (h, w) = device_of(network.image), like.picture.shape[2:]
     scale = torch.tensor([shape[0] / h, shape[1] / w], device=device)
     rows, columns = positions(h, shape[0]), positions(w, shape[1])
     out, step = np.empty((*shape, 3), dtype=dtype), max(1, PLACES // shape[1])
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        motion = _motion(network, source, time) if isinstance(source, Pair) else None
+        moved = _moved(network, source, time) if isinstance(source, Pair) else None
         for begin, end in _strips(shape[0], max(1, round(w * h / shape[0]))):
-            top, bottom = span(rows[begin:end], h, MARGIN)
-            if isinstance(source, Pair) and motion is not None:
-                latents, picture = _between(network, source.ends, motion, time, top, bottom)
+            part = span(rows[begin:end], h, MARGIN)
+            if isinstance(source, Pair) and moved is not None:
+                first, colours_at = _between(network, source.ends, moved, time, part)
             else:
-                latents, picture = like.latents[:, :, top:bottom], like.picture[:, :, top:bottom]
+                first, colours_at = _alone(network.image, like, part)
             for row in range(begin, end, step):
-                part = slice(row, min(row + step, end))
-                colours = network.image.on_lattice(latents, picture, rows[part] - top, columns, scale)
-                out[part] = numbers(colours[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy(), dtype)
+                lines = slice(row, min(row + step, end))
+                colours = colours_at(rows[lines] - first, columns, scale)
+                out[lines] = numbers(colours[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy(), dtype)
     return out
 
 
-def _motion(network: LightVideo, pair: Pair, time: float) -> Tensor:
+def _moved(network: LightVideo, pair: Pair, time: float) -> Tensor:
+    """The motion at the time, on the frames' own pixels."""
     when = torch.tensor([time], dtype=torch.float64, device=pair.flows.device)
     h, w = pair.ends[0].picture.shape[2:]
     return resized_motion(network.motion(*pair.frames, pair.flows, when), (h, w))
 
 
+def _rows(seen: Seen, first: int, last: int) -> Seen:
+    return Seen(seen.picture[:, :, first:last], seen.latents[:, :, first:last].float())
+
+
+def _alone(network: ContinuousNetwork, frame: Seen, part: tuple[int, int]) -> tuple[int, Lattice]:
+    """The first row that is used for the rows of a part, and the colours as a function of a lattice that begins there."""
+    picture, latents = _rows(frame, *part)
+    return part[0], lambda *lattice: network.on_lattice(latents, picture, *lattice)
+
+
 def _between(
-    network: LightVideo, ends: tuple[Seen, Seen], motion: Tensor, time: float, top: int, bottom: int
-) -> tuple[Tensor, Tensor]:
-    """The latents and the picture of the rows from `top` to `bottom`, by what these rows are made of."""
+    network: LightVideo, ends: tuple[Seen, Seen], motion: Tensor, time: float, part: tuple[int, int]
+) -> tuple[int, Lattice]:
+    """The same of what lies between two frames."""
     h = motion.shape[2]
-    begin, end = max(0, top - REACH), min(h, bottom + REACH)
-    moved = torch.cat([time * motion[:, 1, begin:end], (1 - time) * motion[:, 3, begin:end]])
-    first = max(0, begin + min(0, int(moved.amin().floor())) - 1)
-    last = min(h, end + max(0, int(moved.amax().ceil())) + 1)
-    rows = slice(first, last)
-    frames, latents = (
-        (part[0][:, :, rows], part[1][:, :, rows])
-        for part in (tuple(one.picture for one in ends), tuple(one.latents for one in ends))
-    )
+    begin, end = max(0, part[0] - REACH), min(h, part[1] + REACH)
+    low, high = torch.cat([time * motion[:, 1, begin:end], (1 - time) * motion[:, 3, begin:end]]).aminmax()
+    beyond = OVERSHOOT * float(high - low) + MARGIN
+    first = max(0, begin + min(0, int(np.floor(float(low) - beyond))))
+    last = min(h, end + max(0, int(np.ceil(float(high) + beyond))))
+    both, ways = (_rows(ends[0], first, last), _rows(ends[1], first, last)), motion[:, :, first:last]
     when = torch.tensor([time], dtype=torch.float64, device=motion.device)
-    found, picture = network.between(frames, latents, motion[:, :, rows], when)
-    return found[:, :, top - first : bottom - first], picture[:, :, top - first : bottom - first]
+    details = network.details(both, ways, when)
+    return first, lambda *lattice: network.on_lattice(both, ways, details, when, *lattice)

@@ -20,7 +20,8 @@ SIDE = 64  # pixels of a small frame
 STEPS = (2, 5)  # of a clip, between the frames of a pair; the last one is left out
 FASTEST = 16.0  # small pixels from one frame of a made pair to the other
 EXPOSURE = 0.3  # longest, as a share of the time between the frames
-UNCHANGED = 0.5  # share of batches at the frames' own size: motion is learned there at the least cost
+UNCHANGED = 0.35  # share of batches at the frames' own size: motion is learned there at the least cost
+ENDS = 0.3  # share of the other batches' pairs whose truth is one of the frames in full size
 Turn = tuple[bool, int, int]  # transposed; down and across: -1 where mirrored
 Drawn = tuple[list[np.ndarray], float, np.ndarray, np.ndarray | None]  # the pair, the time, the truth, the motion
 STILL = 0.004  # mean change between the frames of a real pair, below which it is mostly passed over
@@ -61,8 +62,8 @@ class Moments:
         size: how many pairs a batch has.
         side: pixels of a small frame's side.
         window: the lattice has at most this many rows and columns.
-        scale: of all pairs, as VideoINR-fixed is trained; None: half of the batches have the frames' own size, the others
-            a scale uniform in `SCALES`.
+        scale: of all pairs, as VideoINR-fixed is trained; None: a third of the batches has the frames' own size, the others
+            a scale uniform in `SCALES`, and some of their truths are the frames themselves, in full size.
         part: (rank, ranks): the pairs of a batch that belong to this process.
         seed: of all draws.
 
@@ -118,6 +119,9 @@ class Moments:
             draw = np.random.default_rng(int(seeds[k]))
             made = draw.random() < self.made
             ends, time, truth, motion = self._made(side, draw) if made else self._real(side, draw)
+            if side > self.side and draw.random() < ENDS:
+                time = float(draw.integers(2))
+                truth = ends[int(time)]
             turn = random_turn(draw)
             first, second, truth = (turned(frame, turn) for frame in (*ends, truth))
             known = motion is not None and side == self.side

@@ -21,7 +21,8 @@ import numpy as np
 from ungrid._base.errors import InputError
 from ungrid.io.streams import ClipReader, Frame, join_clip, write_frames
 from ungrid.networks import LightVideo
-from ungrid.upscale.between import Pair, Seen, frame_at, paired, seen
+from ungrid.networks.light_video import Seen
+from ungrid.upscale.between import frame_at, paired, seen
 from ungrid.upscale.clips import THUMB, cut_numbers
 
 PIECE = 64  # frames of the result that are written as one piece
@@ -144,10 +145,9 @@ def frames_of(
         return held[wanted]
 
     for index, group in groupby(moments, key=lambda moment: moment[0]):
-        source: Seen | Pair = read(index)
-        for _, share in group:
-            if share > 0 and isinstance(source, Seen):
-                source = paired(source, read(index + 1))
+        shares = [share for _, share in group]
+        source = paired(read(index), read(index + 1)) if any(shares) else read(index)
+        for share in shares:
             yield frame_at(network, source, share, shape, bfloat16=bfloat16, dtype=dtype)
         for old in [key for key in held if key <= index]:
             del held[old]

@@ -1,13 +1,16 @@
 """A neural field as the page evaluates it: plain values, and its numbers in one block of bytes.
 
-Convention: ``unit = (x - center) / scale`` for every axis; then one of two encodings,
+Convention: ``unit = (x - center) / scale`` for every axis; then an encoding,
 
     grid    the features of `SplineGrid`: for every level nodes, features, scale, shift and the place of its first number
-    ridges  ``f_k(rows_k . unit + shifts_k)``: what Fourier features, the positional encoding and plain coordinates are
+    ridges  ``f_k(rows_k . unit + shifts_k)``: what Fourier features, random features, the positional encoding and plain
+            coordinates are
+    joined, products, separable, corner, elastic, multipoles: as the classes of these names, with their arguments
 
 then layers ``activation(factor * (weight h + bias))``, weights (outputs, inputs), and, where there is one, a linear `skip`
 from the features to the values; then ``value * value_scale + value_offset``. JavaScript numbers are float64, so the page
-has the values of the field in double precision.
+has the values of the field in double precision. A field may also be made of others: "slabs" of `SlabField`, "steps" of
+`SteppedField`.
 
 An array is the number of its entry in the list of arrays. Its bytes are little-endian and lie plane by plane, the first
 bytes of all its numbers before all second ones, which lets deflate find what they have in common; an array of the type
@@ -26,8 +29,21 @@ from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
 from ungrid.domains.circle import is_circle
-from ungrid.encodings import FourierFeatures, Identity, Positional, SplineGrid
-from ungrid.fields import Field, NeuralField
+from ungrid.encodings import (
+    CornerFunctions,
+    ElasticCorner,
+    FourierFeatures,
+    Identity,
+    Joined,
+    Multipoles,
+    Positional,
+    Products,
+    RandomFeatures,
+    Ridges,
+    Separable,
+    SplineGrid,
+)
+from ungrid.fields import Field, NeuralField, SlabField, SteppedField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import MLP, GridDecoder, Linear, Siren
 
@@ -63,20 +79,34 @@ def describe(u: Field, numbers: Numbers, *, step: float | None = None) -> Entry:
     Raises:
         InputError: if the page has no evaluator for this field.
     """
-    if not isinstance(u, NeuralField):
-        raise InputError(f"a {type(u).__name__} for a page", "a field of `ungrid fit`: grid, siren, fourier, ...")
     axes = u.domain.axes
-    return {
+    common = {
         "axes": [{"name": a.name, "low": a.low, "high": a.high, "unit": a.unit, "circle": is_circle(a)} for a in axes],
         "center": ((u.domain.low + u.domain.high) / 2).tolist(),
         "scale": list(unit_scale(u.domain)),
         "out_names": list(u.out_names),
+        "precise": is_precise(u),
+    }
+    if isinstance(u, SlabField):
+        return {**common, "kindOfField": "slabs", "parts": [describe(part, numbers) for part in u.arguments()["parts"]]}
+    if isinstance(u, SteppedField):
+        return {**common, "kindOfField": "steps", "space": describe(u.space, numbers), "times": list(u.times)}
+    if not isinstance(u, NeuralField):
+        raise InputError(f"a {type(u).__name__} for a page", "a neural field, or one of slabs or steps of time")
+    return {
+        **common,
+        "kindOfField": "network",
         "value_scale": list(u.value_scale),
         "value_offset": list(u.value_offset),
         "spacing": None if u.spacing is None else list(u.spacing),
         "encoding": _encoding(u.encoding, numbers, step),
         "network": _network(u.network, numbers),
     }
+
+
+def is_precise(u: Field) -> bool:
+    """Whether the field has weights in double precision, as solutions of equations have: large ones may cancel each other."""
+    return any(weight.dtype == torch.float64 for weight in u.parameters())
 
 
 def rounded(u: NeuralField, step: float) -> NeuralField:
@@ -139,6 +169,32 @@ def _identity(encoding: Identity, numbers: Numbers, step: float | None) -> Entry
     return _ridges(np.eye(encoding.dim), ["linear"] * encoding.dim, numbers)
 
 
+def _random(encoding: RandomFeatures | Ridges, numbers: Numbers, step: float | None) -> Entry:
+    """1, whose row is zero and whose shift is 1, and the ridges."""
+    shape = encoding.shape if isinstance(encoding, RandomFeatures) else "tanh"
+    rows, shifts = encoding.weight.double().numpy(), encoding.bias.double().numpy()
+    constant = np.zeros((1, encoding.dim))
+    stored = {
+        "rows": numbers.add(np.concatenate([constant, rows]), "float64"),
+        "shifts": numbers.add(np.concatenate([[1.0], shifts]), "float64"),
+    }
+    return {"kind": "ridges", "functions": ["linear"] + [shape] * encoding.features, **stored}
+
+
+def _joined(encoding: Joined, numbers: Numbers, step: float | None) -> Entry:
+    return {"kind": "joined", "parts": [_encoding(part, numbers, step) for part in encoding.arguments()["parts"]]}
+
+
+def _products(encoding: Products, numbers: Numbers, step: float | None) -> Entry:
+    space = _encoding(encoding.space, numbers, step)
+    return {"kind": "products", "space": space, "degree": encoding.degree, "extent": encoding.extent}
+
+
+def _plain(kind: str) -> Callable[[Any, Numbers, float | None], Entry]:
+    """Of an encoding whose arguments are all of it."""
+    return lambda encoding, numbers, step: {"kind": kind, **encoding.arguments()}
+
+
 def _network(network: nn.Module, numbers: Numbers) -> Entry:
     if type(network) not in NETWORKS:
         known = ", ".join(cls.__name__ for cls in NETWORKS)
@@ -184,6 +240,14 @@ ENCODINGS: dict[type, Callable[[Any, Numbers, float | None], Entry]] = {
     FourierFeatures: _fourier,
     Positional: _positional,
     Identity: _identity,
+    RandomFeatures: _random,
+    Ridges: _random,
+    Joined: _joined,
+    Products: _products,
+    Separable: _plain("separable"),
+    CornerFunctions: _plain("corner"),
+    ElasticCorner: _plain("elastic"),
+    Multipoles: _plain("multipoles"),
 }
 NETWORKS: dict[type, Callable[[Any, Numbers], Entry]] = {
     GridDecoder: _decoder,

@@ -9,6 +9,7 @@ import html
 import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,19 +19,29 @@ import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid._base.version import __version__
+from ungrid.domains import Box, Domain, Region, Segment, SpaceTime
 from ungrid.encodings import SplineGrid
 from ungrid.fields import Field, NeuralField
 from ungrid.io.files import replacing
 from ungrid.sampling import GridSamples
 from ungrid.viewer.description import Entry, Numbers, describe, rounded
 
-SCRIPTS = ("numbers.js", "functions.js", "evaluator.js", "shaders.js", "gpu.js", "plain.js", "colours.js", "readout.js")
-VIEWS = {"picture": ("frames.js", "picture.js"), "sound": ("samples.js", "sound.js")}
+SCRIPTS = (
+    "numbers.js", "functions.js", "evaluator.js", "equation_encodings.js", "composed.js", "shaders.js", "gpu.js", "plain.js",
+    "colours.js", "readout.js",
+)  # fmt: skip
+VIEWS = {"picture": ("frames.js", "picture.js", "profile.js"), "sound": ("samples.js", "sound.js")}
+SHAPE = "shape.js"  # before the views of a shape
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 PROBES = 4096  # random points at which the effect of rounding is measured
 BITS = range(6, 16)  # of a rounded number, besides its sign
 RANGE_SAMPLES = 1 << 16  # at which the least and the largest value are found
 WEBP_LONGEST = 16383
+BESIDE = {1: 801, 2: 161, 3: 33}  # points along every axis, on which a solution beside the field is compared with it
+SOLID = 72  # points along the longest axis of the distances that rays are followed through first
+ARC = 96  # points on a curve of an outline
+
+Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -55,16 +66,19 @@ def share(
     title: str = "",
     facts: dict[str, Any] | None = None,
     against: GridSamples | None = None,
+    beside: dict[str, Function] | None = None,
     tolerance: float = 0.0,
 ) -> SharedPage:
-    """Write one HTML file that evaluates a field of a sound, a picture, a clip or a volume in the browser.
+    """Write one HTML file that evaluates a field of a sound, a picture, a clip, a volume or an equation in the browser.
 
     Args:
-        u: a neural field of one to three axes; of three the page shows slices.
+        u: a field of one to three axes; of three the page shows slices.
         path: where to; ends in ``.html``.
         title: of the page; default: its file's name.
         facts: further lines about the field (method, PSNR, ...): names and texts.
         against: the picture that the field was fitted to, for the slider between its pixels and the field.
+        beside: by their names other solutions, functions of points (n, d) with values (n, c): the page shows them and how far
+            the field is from them, which is stored on a lattice of `BESIDE` points along every axis.
         tolerance: by how much values may change so that the numbers of a grid need fewer digits, in the values' units. The
             page then has about a third of the size, and says what was changed.
 
@@ -79,15 +93,23 @@ def share(
     numbers = Numbers()
     step, rounding = _step(u, tolerance)
     description = describe(u, numbers, step=step)
-    assert isinstance(u, NeuralField)
+    metadata = u.metadata if isinstance(u, NeuralField) else {}
+    compared = [_compared(u, name, other, numbers) for name, other in (beside or {}).items()]
     description |= {
         "title": title or target.stem,
         "view": view,
-        "kind": u.metadata.get("kind", ""),
+        "kind": metadata.get("kind", ""),
         "facts": _facts(u, facts, rounding),
         "range": _range(u),
-        "metadata": {key: u.metadata[key] for key in ("sample_rate", "shape") if key in u.metadata},
+        "metadata": {key: metadata[key] for key in ("sample_rate", "shape") if key in metadata},
+        "beside": [entry for entry, _ in compared],
+        "outline": outline(u.domain),
     }
+    if metadata.get("kind") == "shape" and sorted(axis.name for axis in u.domain.axes) == ["x", "y", "z"]:
+        description["solid"] = _solid(u, numbers)
+    for entry, largest in compared:  # of the other solution, and of the difference
+        description["facts"][f"Largest distance, {entry['name']}"] = f"{max(largest):.1e}"
+        description["range"] += [*description["range"][: len(u.out_names)], *[[-most, most] for most in largest]]
     if against is not None:
         description["against"] = _picture(u, against)
     content = _page(description, numbers)
@@ -106,7 +128,7 @@ def _view(u: Field) -> str:
     return views[u.domain.dim]
 
 
-def _facts(u: NeuralField, given: dict[str, Any] | None, rounding: float) -> dict[str, str]:
+def _facts(u: Field, given: dict[str, Any] | None, rounding: float) -> dict[str, str]:
     """The lines below the title."""
     count = sum(parameter.numel() for parameter in u.parameters())
     facts = {"Numbers": f"{count:,}".replace(",", " ")}
@@ -133,16 +155,55 @@ def _step(u: Field, tolerance: float) -> tuple[float | None, float]:
     return None, 0.0
 
 
-def _range(u: NeuralField) -> list[list[float]]:
-    """For every value its least and its largest one, on a lattice."""
+def _range(u: Field) -> list[list[float]]:
+    """For every value its least and its largest one, on a lattice over the domain."""
     from ungrid.domains import RegularGrid
 
     side = round(RANGE_SAMPLES ** (1 / u.domain.dim))
-    values = u.on_grid(RegularGrid(u.domain.box, (side,) * u.domain.dim)).reshape(-1, len(u.out_names))
+    grid = RegularGrid(u.domain.box, (side,) * u.domain.dim)
+    values = u.on_grid(grid).reshape(-1, len(u.out_names))
+    values = values[u.domain.contains(grid.points().reshape(len(values), -1))]
     return [[float(low), float(high)] for low, high in zip(values.min(axis=0), values.max(axis=0), strict=True)]
 
 
-def _picture(u: NeuralField, samples: GridSamples) -> Entry:
+def _compared(u: Field, name: str, other: Function, numbers: Numbers) -> tuple[Entry, list[float]]:
+    """The differences from another solution on a lattice from edge to edge, and the largest one of every value."""
+    counts = (BESIDE[u.domain.dim],) * u.domain.dim
+    axes = [np.linspace(axis.low, axis.high, n) for axis, n in zip(u.domain.axes, counts, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, u.domain.dim)
+    inside = u.domain.contains(points)
+    values = np.full((len(points), len(u.out_names)), np.nan)
+    values[inside] = u(points[inside]) - np.asarray(other(points[inside])).reshape(-1, len(u.out_names))
+    step = (u.domain.high - u.domain.low) / (np.array(counts) - 1)
+    stored = {"values": numbers.add(values), "low": u.domain.low.tolist(), "step": step.tolist(), "shape": list(counts)}
+    return {"name": name, **stored}, np.maximum(np.nanmax(np.abs(values), axis=0), 1e-300).tolist()
+
+
+def _solid(u: Field, numbers: Numbers) -> Entry:
+    """The distances on a lattice from edge to edge, in 16 bits."""
+    lengths = u.domain.high - u.domain.low
+    counts = [max(2, round(SOLID * length / lengths.max())) for length in lengths]
+    axes = [np.linspace(axis.low, axis.high, n) for axis, n in zip(u.domain.axes, counts, strict=True)]
+    values = u(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))
+    stored = numbers.add(values, "int16", float(np.abs(values).max()) / 32767)
+    step = lengths / (np.array(counts) - 1)
+    return {"values": stored, "low": u.domain.low.tolist(), "step": step.tolist(), "shape": counts}
+
+
+def outline(domain: Domain) -> list[list[list[float]]]:
+    """Polygons around a plane region, also where it stands over time; none for other domains and for boxes."""
+    region = domain.region if isinstance(domain, SpaceTime) else domain
+    if isinstance(region, Box) or not isinstance(region, Region) or region.dim != 2:
+        return []
+    found = []
+    for loop in region.outline.loops:
+        curves = [region.outline.pieces[number] for number in loop]
+        parts = [curve.at(np.arange(n) / n) for curve in curves for n in [1 if isinstance(curve, Segment) else ARC]]
+        found.append(np.concatenate(parts).tolist())
+    return found
+
+
+def _picture(u: Field, samples: GridSamples) -> Entry:
     """The pixels as an image inside the page."""
     if samples.kind != "image" or u.domain.dim != 2 or samples.out_names != u.out_names:
         given = f"samples of the kind {samples.kind!r} with {', '.join(samples.out_names)}"
@@ -168,14 +229,15 @@ def _data_uri(values: np.ndarray) -> str:
 
 def _page(description: Entry, numbers: Numbers) -> str:
     view = description["view"]
-    scripts = "\n".join(_asset(name) for name in (*SCRIPTS, *VIEWS[view], "start.js"))
+    solid = "solid" in description
+    scripts = "\n".join(_asset(name) for name in (*SCRIPTS, *[SHAPE] * solid, *VIEWS[view], "start.js"))
     given = json.dumps({**description, "arrays": numbers.entries}, allow_nan=False).replace("<", "\\u003c")
     parts = {
         "TITLE": html.escape(description["title"]),
         "POLICY": POLICY,
         "VERSION": __version__,
         "STYLE": _asset("style.css"),
-        "BODY": _asset(f"{view}.html"),
+        "BODY": (_asset("shape.html") if solid else "") + _asset(f"{view}.html"),
         "DESCRIPTION": given,
         "NUMBERS": base64.b64encode(numbers.content()).decode("ascii"),
         "SCRIPTS": scripts,

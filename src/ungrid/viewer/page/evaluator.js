@@ -7,8 +7,7 @@
 class Evaluator {
   constructor(field) {
     this.field = field;
-    const { kind } = field.encoding;
-    this.encoding = kind === "grid" ? new GridEncoding(field) : new RidgeEncoding(field);
+    this.encoding = makeEncoding(field.encoding, field.arrays, field.dim);
     this.layers = field.network.layers.map((layer) => new Layer(layer, field.arrays));
     this.skip = field.network.skip === null ? null : field.arrays[field.network.skip];
     this.unit = new Float64Array(field.dim);

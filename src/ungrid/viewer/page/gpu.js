@@ -9,6 +9,7 @@ const MOST_LITERALS = 4096; // numbers of a decoder that stand in the text of it
 
 class GpuEngine {
   static canDraw(field) {
+    if (field.precise) return false; // large numbers that cancel each other: float32 has too few digits
     const widths = field.network.layers.map((layer) => field.arrays[layer.bias].length);
     const numbers = field.network.layers.reduce((sum, layer) => sum + field.arrays[layer.weight].length, 0);
     if (field.channels > 4) return false;
@@ -103,7 +104,7 @@ class GpuEngine {
   fillWithoutShaders(target, view, width, height) {
     const { gl, field } = this;
     const values = new Float64Array(width * height * field.channels);
-    fillPlainly(new Evaluator(field), { width, values }, { x: 0, y: 0, width, height }, view, 1);
+    fillPlainly(makeEvaluator(field), { width, values }, { x: 0, y: 0, width, height }, view, 1);
     const texels = new Float32Array(width * height * 4);
     values.forEach((value, p) => (texels[4 * Math.floor(p / field.channels) + (p % field.channels)] = value));
     gl.bindTexture(gl.TEXTURE_2D, this[target].texture);
@@ -121,7 +122,7 @@ class GpuEngine {
     gl.scissor(x, canvas.height - y - height, width, height);
     const pixels = this.pixels ?? this.blank;
     this.presentProgram.run({
-      ...look, values: coarse ? this[coarse.target] : this.fine, pixels, height: canvas.height,
+      ...look, scale: look.scale.flat(), values: coarse ? this[coarse.target] : this.fine, pixels, height: canvas.height,
       factor: (coarse ?? moved)?.factor ?? 1, offset: moved?.offset ?? [0, 0], direct: !coarse && !moved,
       size: coarse ? [coarse.width, coarse.height] : [canvas.width, canvas.height],
       pixelCount: [pixels.width, pixels.height], slider: this.pixels ? look.slider : -1,

@@ -10,7 +10,12 @@ async function readField() {
   const bytes = await inflated(fromBase64(document.getElementById("numbers").textContent));
   field.arrays = field.arrays.map((entry) => readArray(bytes, entry));
   field.dim = field.axes.length;
+  field.own = field.out_names.length;
+  for (const { name } of field.beside) {
+    for (const join of [", ", " − "]) field.out_names.push(...field.out_names.slice(0, field.own).map((own) => own + join + name));
+  }
   field.channels = field.out_names.length;
+  field.region = new Outline(field);
   return field;
 }
 

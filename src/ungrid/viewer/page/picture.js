@@ -10,11 +10,12 @@ const PAN_SHARE = 0.1; // of the canvas, with an arrow key
 const SMALLEST_PIXEL = 1e-14; // in unit coordinates, whose float64 steps are about 1e-16
 const LARGEST_PIXEL = 4; // times the pixel of the whole picture
 const SPEECH_DELAY = 500;
+const WHOLE_TIME = 5; // seconds in which an evolution runs through
 
 class PictureView {
   constructor(field, engine) {
     Object.assign(this, { field, engine, frames: new Frames(engine), canvas: engine.canvas });
-    this.evaluator = new Evaluator(field);
+    this.evaluator = makeEvaluator(field);
     const upright = field.axes[0].name === "x";
     const [right, vertical] = upright ? [0, 1] : [field.dim - 1, field.dim - 2];
     Object.assign(this, { right, vertical, sign: upright ? -1 : 1 });
@@ -133,7 +134,7 @@ class PictureView {
     const box = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])];
     const [least, largest] = this.field.range[this.shown];
     return {
-      box, shown: this.shown, channels: this.field.channels, colours: hasColours(this.field), scale: SCALE.flat(),
+      box, shown: this.shown, channels: this.field.channels, colours: hasColours(this.field), scale: scaleOf(this.field, this.shown),
       background: themeColour("--back"), range: [least, largest > least ? largest : least + 1],
       slider: Math.round(this.slider * this.size[0]), ...this.pixelLook(box),
     };
@@ -181,7 +182,7 @@ class PictureView {
     const scale = element("scale");
     const context = scale.getContext("2d");
     for (let x = 0; x < scale.width; x++) {
-      context.fillStyle = cssColour(scaled(x / (scale.width - 1)));
+      context.fillStyle = cssColour(scaled(x / (scale.width - 1), scaleOf(this.field, this.shown)));
       context.fillRect(x, 0, 1, scale.height);
     }
     const [least, largest] = this.field.range[this.shown];
@@ -199,6 +200,7 @@ class PictureView {
       this.shown = Number(event.target.value);
       this.showLegend();
       this.frames.recolour(this.look());
+      this.profile?.draw();
     });
     canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.onKey(event));
@@ -319,7 +321,9 @@ class Slice {
     Object.assign(this, { name, unit, half: (view.field.axes[axis].high - view.field.axes[axis].low) / 2 });
     this.show();
     element("through").addEventListener("input", (event) => this.moveTo(event.target.value / 500 - 1));
-    for (const id of ["play", "speed-label"]) element(id).hidden = view.field.kind !== "video";
+    const runs = view.field.kind === "video" || name === "t";
+    this.rate = view.field.kind === "video" ? 1 : (2 * this.half) / WHOLE_TIME;
+    for (const id of ["play", "speed-label"]) element(id).hidden = !runs;
     element("play").addEventListener("click", () => this.playOrStop());
   }
 
@@ -350,7 +354,7 @@ class Slice {
   async step(playing) {
     if (!playing || this.playing !== playing) return;
     const now = performance.now();
-    const seconds = ((now - playing.last) / 1000) * Number(element("speed").value);
+    const seconds = ((now - playing.last) / 1000) * this.rate * Number(element("speed").value);
     playing.last = now;
     const share = (this.place * this.view.field.scale[this.axis] + seconds) / this.half;
     this.moveTo(share > 1 ? -1 : share);
@@ -360,9 +364,14 @@ class Slice {
 }
 
 async function startView(field) {
+  const surface = field.solid ? new ShapeView(field) : null;
+  await surface?.shown;
   const engine = makeEngine(field, element("canvas"));
   const view = new PictureView(field, engine);
+  if (surface) surface.view = view;
   if (field.against) await view.showAgainst();
+  if (field.axes.length === 2 && field.axes[1].name === "t") new Profile(view);
   await view.frames.shown;
-  return { engine, view, timings: view.frames.timings, complete: () => view.frames.complete() };
+  const complete = () => Promise.all([view.frames.complete(), surface?.complete()]);
+  return { engine, view, surface, timings: (surface ?? view.frames).timings, complete };
 }

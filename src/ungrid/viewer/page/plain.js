@@ -4,7 +4,7 @@ class PlainEngine {
   constructor(field, canvas) {
     Object.assign(this, { field, canvas, name: "plain", pixels: null });
     this.context = canvas.getContext("2d", { alpha: false });
-    this.evaluator = new Evaluator(field);
+    this.evaluator = makeEvaluator(field);
     this.lattice = { cost: costOf(field) };
     this.tile = { width: 64, height: 8 };
     this.small = document.createElement("canvas");
@@ -110,6 +110,11 @@ function fillPlainly(evaluator, { width: stride, values }, { x, y, width, height
   for (let j = y; j < y + height; j++) {
     for (let i = x; i < x + width; i++) {
       const place = (j * stride + i) * channels;
+      for (let k = 0; k < dim; k++) point[k] = (view.origin[k] + i * view.across[k] + j * view.down[k]) * scale[k] + center[k];
+      if (!evaluator.field.region.contains(point)) {
+        values.fill(NaN, place, place + channels);
+        continue;
+      }
       values.fill(0, place, place + channels);
       for (let sub = 0; sub < n * n; sub++) {
         const [right, below] = [i * n + (sub % n), j * n + Math.floor(sub / n)];
@@ -124,8 +129,18 @@ function fillPlainly(evaluator, { width: stride, values }, { x, y, width, height
 }
 
 // Products of one evaluation, roughly.
-function costOf({ encoding, network, arrays }) {
+function costOf(field) {
+  const { encoding, network, arrays, kindOfField } = field;
+  if (kindOfField === "slabs") return costOf({ ...field.parts[0], arrays });
+  if (kindOfField === "steps") return costOf({ ...field.space, arrays });
   const layers = network.layers.reduce((sum, { weight }) => sum + arrays[weight].length, 0);
-  if (encoding.kind === "ridges") return layers + encoding.functions.length * 20;
-  return layers + encoding.levels.length * (encoding.order + 1) ** encoding.extent.length * 8;
+  return layers + encodingCost(encoding);
+}
+
+function encodingCost(encoding) {
+  if (encoding.kind === "grid") return encoding.levels.length * (encoding.order + 1) ** encoding.extent.length * 8;
+  if (encoding.kind === "joined") return encoding.parts.reduce((sum, part) => sum + encodingCost(part), 0);
+  if (encoding.kind === "products") return encodingCost(encoding.space) * (encoding.degree + 1);
+  if (encoding.kind === "separable") return encoding.counts.reduce((product, n) => product * n, 20);
+  return 20 * (encoding.functions ?? encoding.exponents ?? [encoding.order]).length;
 }

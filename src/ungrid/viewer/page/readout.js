@@ -26,7 +26,7 @@ function showValues(field, value, gradient) {
   element("probe").replaceChildren(...field.out_names.map((name, c) => {
     const row = document.createElement("tr");
     const rates = gradient[c].map((rate) => cell("td", brief(rate)));
-    row.append(cell("th", name, "row"), cell("td", value[c].toFixed(5)), ...rates);
+    row.append(cell("th", name, "row"), cell("td", field.precise ? exactly(value[c]) : value[c].toFixed(5)), ...rates);
     return row;
   }));
 }
@@ -38,8 +38,14 @@ function cell(tag, text, scope = "") {
   return made;
 }
 
+// Ten digits, of a small difference three.
+function exactly(x) {
+  return x !== 0 && Math.abs(x) < 1e-4 ? brief(x) : String(Number(x.toPrecision(10)));
+}
+
 // Three digits, without an exponent where that is readable.
 function brief(x) {
+  if (Number.isNaN(x)) return "–";
   if (x === 0) return "0";
   const size = Math.abs(x);
   if (size >= 1e5 || size < 1e-3) return x.toExponential(2);

@@ -9,7 +9,7 @@ const SLICE = 25; // milliseconds of work before the page may answer
 
 class Rows {
   constructor(field, engine) {
-    Object.assign(this, { field, engine, evaluator: new Evaluator(field) });
+    Object.assign(this, { field, engine, evaluator: makeEvaluator(field) });
     this.onGpu = engine instanceof GpuEngine && engine.lattice.cost > GPU_PAYS;
     this.rate = this.onGpu ? 1 : 50; // points a millisecond, until it is measured
   }

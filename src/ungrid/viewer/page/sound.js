@@ -16,7 +16,7 @@ const SPEECH_DELAY = 500;
 
 class SoundView {
   constructor(field, engine) {
-    Object.assign(this, { field, engine, canvas: element("canvas"), evaluator: new Evaluator(field) });
+    Object.assign(this, { field, engine, canvas: element("canvas"), evaluator: makeEvaluator(field) });
     this.context = this.canvas.getContext("2d");
     this.rows = new Rows(field, engine);
     this.sound = new Sound(field, this.rows);

@@ -23,7 +23,7 @@ function inUnits({ origin, across, down }, { center, scale }) {
 
 async function start(hook) {
   const field = await readField();
-  const evaluator = new Evaluator(field);
+  const evaluator = makeEvaluator(field);
   showFacts(field);
   Object.assign(hook, {
     field,
