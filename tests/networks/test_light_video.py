@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ungrid.networks import LightNetwork, LightVideo
-from ungrid.networks.light_video import MOST, MULTIPLE, SELDOM, STRIDE, new_part, resized_motion, share, warped
+from ungrid.networks.light_video import MULTIPLE, resized_motion, share, warped
 from ungrid.networks.optical_flow import optical_flow
 
 
@@ -28,8 +28,6 @@ def video(seed: int = 0) -> LightVideo:
 
 
 def without_details(network: LightVideo) -> LightVideo:
-    """Only the frames, each at its own time alone."""
-    network.levels[-1].last.bias.data[-(STRIDE**2) :] = -40.0  # the logit of c
     for layer in (network.colours, network.detail.linear, network.detail.last):
         for parameter in layer.parameters():
             parameter.data.zero_()
@@ -104,7 +102,7 @@ def test_without_motion_the_frames_are_blended_by_their_times() -> None:
     network, (first, second) = without_details(video()), frames(1)
     for level in network.levels:
         level.last.weight.data.zero_()
-        level.last.bias.data[: -(STRIDE**2)] = 0.0
+        level.last.bias.data.zero_()
     lattice = ROWS, COLUMNS, torch.tensor(SCALE)
     with torch.no_grad():
         found = network((first, second), torch.tensor([0.25]), *lattice, torch.zeros(1, 4, 21, 26))
@@ -116,7 +114,7 @@ def test_without_motion_the_frames_are_blended_by_their_times() -> None:
 def test_a_frame_is_led_as_a_continuous_picture(way: tuple[float, float]) -> None:
     """A motion of a part of a pixel fetches what the network of pictures sees there, not a mean of its pixels."""
     network, (first, second) = without_details(video()), frames(1)
-    motion = torch.zeros(1, 6, 21, 26)
+    motion = torch.zeros(1, 5, 21, 26)
     motion[:, 0], motion[:, 1], motion[:, 4] = way[0] / 0.4, way[1] / 0.4, 40.0  # all of the first frame
     scale, t = torch.tensor(SCALE), torch.tensor([0.4], dtype=torch.float64)
     with torch.no_grad():
@@ -145,31 +143,26 @@ def test_warping_in_16_bits_keeps_the_places() -> None:
 
 
 def test_motions_grow_with_the_picture() -> None:
-    motion = torch.ones(1, 6, 4, 6)
+    motion = torch.ones(1, 5, 4, 6)
     found = resized_motion(motion, (8, 12))
-    assert found.shape == (1, 6, 8, 12)
+    assert found.shape == (1, 5, 8, 12)
     torch.testing.assert_close(found[:, :4], torch.full((1, 4, 8, 12), 2.0))
-    torch.testing.assert_close(found[:, 4:], torch.ones(1, 2, 8, 12))
+    torch.testing.assert_close(found[:, 4:], torch.ones(1, 1, 8, 12))
 
 
 @pytest.mark.parametrize("t", [0.0, 0.25, 1.0])
 def test_shares_of_the_frames(t: float) -> None:
-    """By their times where both are seen; one that is hidden has none; at a large scale the other counts at the ends too."""
-    even, often = torch.zeros(1), torch.full((1,), SELDOM)  # logits of 1/2
+    """By their times where both are seen, and none of one that is hidden."""
     time = torch.tensor([t])
-    torch.testing.assert_close(share(even, often, time, 0.0), 1 - time)
-    c = MOST / 2 * 0.75
-    torch.testing.assert_close(share(even, often, time, 0.75), (1 - time + c) / (1 + 2 * c))
-    hidden = share(torch.full((1,), -40.0), often, torch.tensor([0.25]), 0.75)
-    torch.testing.assert_close(hidden, torch.zeros(1))
-    torch.testing.assert_close(new_part(torch.tensor([[2.0, 2.0], [0.5, 1.0]])), torch.tensor([0.75, 0.0]))
+    torch.testing.assert_close(share(torch.zeros(1), time), 1 - time)
+    torch.testing.assert_close(share(torch.full((1,), -40.0), torch.tensor([0.25])), torch.zeros(1))
 
 
 @pytest.mark.parametrize("size", [(3, 5), (MULTIPLE, 2 * MULTIPLE), (37, 50)])
 def test_any_size(size: tuple[int, int]) -> None:
     pair = frames(1, *size)
     found = video().motion(*pair, optical_flow(*pair), torch.tensor([0.5]))
-    assert found.shape == (1, 6, *size)
+    assert found.shape == (1, 5, *size)
     assert found.isfinite().all()
 
 

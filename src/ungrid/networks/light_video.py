@@ -8,13 +8,12 @@ frames, carried to the time (`ungrid.networks.optical_flow`), and are corrected,
 both frames as they are warped so far (after RIFE, Huang et al. 2022). With D_0 and D_1 the frames as `LightNetwork` continues
 them between their pixels, the picture at a place x is
 
-    m D_0(x + t u) + (1 - m) D_1(x + (1 - t) v) + e(t, s) detail(x),      m = a w / (a w + b (1 - w))
-    a = 1 - t + c (1 - 1 / s²),     b = t + c (1 - 1 / s²)
+    m D_0(x + t u) + (1 - m) D_1(x + (1 - t) v) + e(t, s) detail(x),      m = (1 - t) w / ((1 - t) w + t (1 - w))
 
 which is F(x + M) of VideoINR (Chen et al. 2022, equation 5), for both frames. `detail` is decoded by `SplineKernels` from what
-a small network reads in both warped frames. As the frames' pixels lie at different places of what they show, both together show
-more than either of them, also at the time of one: c >= 0 says where to look at the other there. At a scale s of 1 nothing is to
-be added to the frames, e(t, s) = 1 - (1 - 2 t)² / s², and at t = 0 and t = 1 they come back exactly.
+a small network reads in both warped frames: as their pixels lie at different places of what they show, both together show more
+than either of them. At a scale s of 1 nothing is to be added to the frames, e(t, s) = 1 - (1 - 2 t)² / s²; at t = 0 and t = 1
+they come back exactly.
 """
 
 from typing import Any, NamedTuple
@@ -39,9 +38,8 @@ REACH = LAYERS + 2  # pixels on each side of a warped pixel that its details rea
 DETAILS = 24  # features
 PHASES = 8  # numbers that say where two motions end between pixels
 SEEN_BY = 4.0  # logit of the weight of a frame that alone shows a place
-MOST, SELDOM = 2.0, 2.0  # c lies below the first, and begins at its share that the logit of minus the second gives
 FLOW = 4  # numbers of a carried flow
-FOUND = 6  # numbers of a motion: u, v and the logits of w and of c
+FOUND = 5  # numbers of a motion: u, v and the logit of w
 
 
 def warped(x: Float[Tensor, "b c h w"], motion: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
@@ -56,13 +54,13 @@ def warped(x: Float[Tensor, "b c h w"], motion: Float[Tensor, "b 2 h w"]) -> Flo
     return found.to(x.dtype)
 
 
-def resized_motion(motion: Float[Tensor, "b 6 h w"], shape: tuple[int, int]) -> Float[Tensor, "b 6 y x"]:
+def resized_motion(motion: Float[Tensor, "b 5 h w"], shape: tuple[int, int]) -> Float[Tensor, "b 5 y x"]:
     """The motion of a picture with other sides; its lengths change with the pixels."""
     down, across = (n / m for n, m in zip(shape, motion.shape[-2:], strict=True))
     if down == across == 1:
         return motion
     found = functional.interpolate(motion, size=shape, mode="bilinear", align_corners=False)
-    factors = torch.tensor([across, down, across, down, 1.0, 1.0], dtype=found.dtype, device=found.device)
+    factors = torch.tensor([across, down, across, down, 1.0], dtype=found.dtype, device=found.device)
     return found * factors[:, None, None]
 
 
@@ -85,28 +83,19 @@ class _Level(nn.Module):
         return functional.pixel_shuffle(self.last(z), STRIDE)
 
 
-def share(
-    logits: Float[Tensor, "*n"],
-    others: Float[Tensor, "*n"],
-    t: Float[Tensor, "*#n"],
-    part: float | Float[Tensor, "*#n"],
-) -> Float[Tensor, "*n"]:
-    """m of the first frame, by the logits of w and of c, and `part` = 1 - 1 / s²."""
-    w, c = torch.sigmoid(logits), part * MOST * torch.sigmoid(others - SELDOM)
-    near, far = (1 - t + c) * w, (t + c) * (1 - w)
+def share(logits: Float[Tensor, "*n"], t: Float[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
+    """m of the first frame, by the logits of w: all of the picture at t = 0, none of it at t = 1."""
+    w = torch.sigmoid(logits)
+    near, far = (1 - t) * w, t * (1 - w)
     return near / (near + far).clamp(min=1e-6)
-
-
-def new_part(scales: Float[Tensor, "#b 2"]) -> Float[Tensor, "#b"]:
-    """1 - 1 / s²: the part of the pixels that no frame has."""
-    return 1 - 1 / scales.clamp(min=1).prod(dim=-1)
 
 
 def _part_of(detail: Tensor, times: Tensor, scales: Tensor) -> Tensor:
     """e(t, s) of the details (b, ...)."""
     ones = [1] * (detail.ndim - 1)
-    t, part = times.to(detail).reshape(-1, *ones), new_part(scales).to(detail).reshape(-1, *ones)
-    return (1 - (1 - 2 * t).square() * (1 - part)) * detail
+    t = times.to(detail).reshape(-1, *ones)
+    area = scales.to(detail).clamp(min=1).prod(dim=-1).reshape(-1, *ones)
+    return (1 - (1 - 2 * t).square() / area) * detail
 
 
 class Seen(NamedTuple):
@@ -159,7 +148,7 @@ class LightVideo(nn.Module):
         second: Float[Tensor, "b 3 h w"],
         flows: Float[Tensor, "b 4 h w"],
         times: Float[Tensor, " b"],
-    ) -> Float[Tensor, "b 6 h w"]:
+    ) -> Float[Tensor, "b 5 h w"]:
         """u, v and the logit of w at the times, one for each pair, from their optical flow."""
         h, w = first.shape[-2:]
         padding = (0, -w % MULTIPLE, 0, -h % MULTIPLE)
@@ -168,7 +157,6 @@ class LightVideo(nn.Module):
         first, second, flow = (functional.pad(part, padding, mode="replicate") for part in (first, second, flow))
         t = times.to(first).reshape(-1, 1, 1, 1)
         begin = torch.cat([-flow[:, :2], flow[:, :2], SEEN_BY * (flow[:, 2:3] - flow[:, 3:])], dim=1)
-        begin = functional.pad(begin, (0, 0, 0, 0, 0, 1))  # nothing is known of c
         change = first.new_zeros(len(first), FOUND, 1, 1)
         for shrink, level in zip(LEVELS, self.levels, strict=True):
             small = [functional.avg_pool2d(part, shrink) if shrink > 1 else part for part in (first, second, flow)]
@@ -181,11 +169,11 @@ class LightVideo(nn.Module):
             change = change + level(torch.cat([*small[:2], *seen, found / 8, known, when], dim=1))
         return (begin + change)[..., :h, :w]
 
-    def details(self, ends: tuple[Seen, Seen], motion: Float[Tensor, "b 6 h w"], times: Float[Tensor, " b"]) -> Details:
+    def details(self, ends: tuple[Seen, Seen], motion: Float[Tensor, "b 5 h w"], times: Float[Tensor, " b"]) -> Details:
         """The details at the pixels of the frames, of which a warped pixel depends on `REACH`."""
         t = times.to(motion).reshape(-1, 1, 1, 1)
         ways = (t * motion[:, :2], (1 - t) * motion[:, 2:4])
-        m = share(motion[:, 4:5], motion[:, 5:], t, 0.0)
+        m = share(motion[:, 4:], t)
         near, far = ([warped(one[k], way) for one, way in zip(ends, ways, strict=True)] for k in (0, 1))
         turns = 2 * torch.pi * torch.cat(ways, dim=1)  # where the pixels of a frame lie behind those of the picture
         blend = m * far[0] + (1 - m) * far[1]
@@ -199,7 +187,7 @@ class LightVideo(nn.Module):
     def on_lattice(
         self,
         ends: tuple[Seen, Seen],
-        motion: Float[Tensor, "b 6 h w"],
+        motion: Float[Tensor, "b 5 h w"],
         details: Details,
         times: Float[Tensor, " b"],
         rows: np.ndarray,
@@ -207,39 +195,47 @@ class LightVideo(nn.Module):
         scale: Float[Tensor, "2"],
     ) -> Float[Tensor, "b 3 y x"]:
         """The colours at a lattice of positions, (y,) and (x,) float64."""
+        t = times.to(motion).reshape(-1, 1, 1, 1)
+        ways = (t * motion[:, :2], (1 - t) * motion[:, 2:4])
+        one, other = (self.led(end, way, rows, columns, scale) for end, way in zip(ends, ways, strict=True))
         down, across = (torch.from_numpy(places).to(motion.device) for places in (rows, columns))
-        found = bicubic_on_lattice(motion, down, across).flatten(2).transpose(1, 2)
-        place = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1).reshape(1, -1, 2)
-        led = self._led(ends, found, place, times, scale[None], fast=True).transpose(1, 2)
+        m = share(bicubic_on_lattice(motion[:, 4:], down, across), t)
         added = self.detail.on_lattice(*details, rows, columns, scale)
-        return led.unflatten(2, (len(rows), len(columns))) + _part_of(added, times, scale[None])
+        return m * one + (1 - m) * other + _part_of(added, times, scale[None])
+
+    def led(
+        self,
+        frame: Seen,
+        way: Float[Tensor, "b 2 h w"],
+        rows: np.ndarray,
+        columns: np.ndarray,
+        scale: Float[Tensor, "2"],
+    ) -> Float[Tensor, "b 3 y x"]:
+        """One frame alone, led along a motion (x, y), at a lattice of positions."""
+        down, across = (torch.from_numpy(places).to(way.device) for places in (rows, columns))
+        moved = bicubic_on_lattice(way.flip(1), down, across).permute(0, 2, 3, 1)
+        place = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1)
+        found = self.image.decoder.led(frame.latents, frame.picture, (place + moved).flatten(1, 2), scale[None])
+        return found.transpose(1, 2).unflatten(2, moved.shape[1:3])
 
     def at(
         self,
         ends: tuple[Seen, Seen],
-        motion: Float[Tensor, "b 6 h w"],
+        motion: Float[Tensor, "b 5 h w"],
         details: Details,
         times: Float[Tensor, " b"],
         position: Float[Tensor, "b q 2"],
         scales: Float[Tensor, "#b 2"],
     ) -> Float[Tensor, "b q 3"]:
         """The colours at points, twice differentiable by their positions."""
-        led = self._led(ends, bicubic_at(motion, position), position, times, scales, fast=False)
-        return led + _part_of(self.detail.at(*details, position, scales), times, scales)
-
-    def _led(
-        self, ends: tuple[Seen, Seen], motion: Tensor, position: Tensor, times: Tensor, scales: Tensor, *, fast: bool
-    ) -> Tensor:
-        """Both frames (b, q, 3) at positions (b or 1, q, 2) plus motions (b, q, 5)."""
-        t = times.to(position).reshape(-1, 1, 1)
-        read = self.image.decoder.led if fast else self.image.decoder.at
-        ways = (t * motion[..., [1, 0]], (1 - t) * motion[..., [3, 2]])
+        t, found = times.to(position).reshape(-1, 1, 1), bicubic_at(motion, position)
+        ways = (t * found[..., [1, 0]], (1 - t) * found[..., [3, 2]])
         one, other = (
-            read(end.latents, end.picture, position + way, scales) for end, way in zip(ends, ways, strict=True)
+            self.image.decoder.at(end.latents, end.picture, position + way, scales)
+            for end, way in zip(ends, ways, strict=True)
         )
-        part = new_part(scales).to(t).reshape(-1, 1, 1)
-        m = share(motion[..., 4:5], motion[..., 5:], t, part).to(one)
-        return m * one + (1 - m) * other
+        m = share(found[..., 4:], t).to(one)
+        return m * one + (1 - m) * other + _part_of(self.detail.at(*details, position, scales), times, scales)
 
     def with_motion(
         self,

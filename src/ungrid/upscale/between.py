@@ -5,12 +5,13 @@ columns lie where `ungrid.upscale.tiles.positions` says. The motion is found in 
 picture; what comes after needs strips of rows, the details as high as the motion makes it necessary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +23,10 @@ from ungrid.upscale.tiles import MARGIN, PLACES, device_of, fractions, numbers, 
 
 STRIP = 1 << 18  # pixels of a frame at once, about: their 48 features are 50 MB
 OVERSHOOT = 9 / 32  # by how much bicubic interpolation leaves the range of its values, at most, as a share of it
+TRUST = (
+    0.25  # apart by so much of what the frame does not know itself, a neighbour still counts 1 / e; see docs/models.md
+)
+AROUND, STEP = 3, 1 / 255  # pixels of a side; a step of 8 bits, below which no difference counts
 MOTION = 3 << 19  # pixels of a frame, beyond which motion is found in a smaller picture
 
 Lattice = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
@@ -88,8 +93,6 @@ def frame_at(
 ) -> np.ndarray:
     """The frame at a time.
 
-    An enlarged frame for which both of a pair were looked at, at the time of one of them, is then reconciled with that one.
-
     Args:
         network: in evaluation mode.
         source: one frame, for its own time; or two.
@@ -101,13 +104,83 @@ def frame_at(
     Returns:
         (*shape, 3).
     """
-    if not isinstance(source, Pair) or time not in (0, 1):
-        return _rendered(network, source, time, shape, bfloat16, dtype)
-    given = source.ends[int(time)]
-    if shape[0] * shape[1] <= given.picture[0, 0].numel():
-        return _rendered(network, given, time, shape, bfloat16, dtype)  # nothing is to be added to a frame of this size
-    enlarged = _rendered(network, source, time, shape, bfloat16, np.float32)
-    return numbers(reconciled(enlarged, given.picture[0].permute(1, 2, 0).cpu().numpy()).clip(0, 1), dtype)
+    if not isinstance(source, Pair):
+        return given_frame(network, source, [], shape, bfloat16=bfloat16, dtype=dtype)
+    if time in (0, 1):
+        own, views = source.ends[int(time)], [(source, int(time))]
+        return given_frame(network, own, views, shape, bfloat16=bfloat16, dtype=dtype)
+    with torch.autocast(source.flows.device.type, torch.bfloat16, enabled=bfloat16):
+        moved = _moved(network, source, time)
+        ways = time * moved[:, :2], (1 - time) * moved[:, 2:4]
+
+        def part_at(part: tuple[int, int]) -> tuple[int, Lattice]:
+            first, last = _reached(moved.shape[2], ways, part)
+            both = _rows(source.ends[0], first, last), _rows(source.ends[1], first, last)
+            motion, when = moved[:, :, first:last], torch.tensor([time], dtype=torch.float64, device=moved.device)
+            details = network.details(both, motion, when)
+            return first, lambda *lattice: network.on_lattice(both, motion, details, when, *lattice)
+
+        return _rendered(part_at, (moved.shape[2], moved.shape[3]), shape, dtype)
+
+
+@torch.no_grad()
+def given_frame(
+    network: LightVideo,
+    frame: Seen,
+    views: Sequence[tuple[Pair, int]],
+    shape: tuple[int, int],
+    *,
+    bfloat16: bool = False,
+    dtype: type[np.generic] = np.uint8,
+) -> np.ndarray:
+    """A frame at its own time, enlarged, by itself and by what its neighbours show of it.
+
+    The pixels of neighbours lie at other places of what they show. Each of them, led to the frame, has a weight beside the
+    frame's own enlargement, 1 at most: how well it agrees, when it is shrunk, with the frame (`agreement`). Their mean is
+    reconciled with the frame.
+
+    Args:
+        network: in evaluation mode.
+        frame: itself.
+        views: its pairs with its neighbours, and which end of each it is.
+        shape: rows and columns of the result.
+        bfloat16: run the network's products in 16 bits.
+        dtype: float32 in [0, 1], uint8 or uint16 of the result.
+
+    Returns:
+        (*shape, 3).
+    """
+    h, w = frame.picture.shape[2:]
+    enlarged = shape[0] * shape[1] > h * w
+    kind = np.float32 if views and enlarged else dtype
+    with torch.autocast(frame.picture.device.type, torch.bfloat16, enabled=bfloat16):
+        own = _rendered(lambda part: _alone(network.image, frame, part), (h, w), shape, kind)
+        if not views or not enlarged:
+            return own
+        total, weights, given = (
+            own,
+            np.ones((*shape, 1), dtype=np.float32),
+            frame.picture[0].permute(1, 2, 0).cpu().numpy(),
+        )
+        for pair, end in views:
+            led = _led(network, pair, end, shape)
+            weight = agreement(led, given)
+            total, weights = total + weight * led, weights + weight
+    return numbers(reconciled(total / weights, given).clip(0, 1), dtype)
+
+
+def agreement(led: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The weight (y, x, 1) in [0, 1] of a large picture (y, x, 3) beside the enlargement of a given one (h, w, 3).
+
+    exp(-r / (`TRUST` v)), where r is the squared difference of the shrunk picture from the given one, and v that of what the
+    given one loses when it is shrunk by two: how much is not known between its pixels. Both are means around a pixel.
+    """
+    h, w, _ = given.shape
+    lost = given - resized(resized(given, (max(1, h // 2), max(1, w // 2))), (h, w))
+    apart = resized(led, (h, w)) - given
+    r, v = (uniform_filter(np.square(x).mean(axis=-1), AROUND) for x in (apart, lost))
+    weight = np.exp(-r / (TRUST * (v + STEP**2)))
+    return resized(weight[..., None], (led.shape[0], led.shape[1])).clip(0, 1)
 
 
 def reconciled(enlarged: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -119,31 +192,35 @@ def reconciled(enlarged: np.ndarray, given: np.ndarray) -> np.ndarray:
     return enlarged + resized(missing, (enlarged.shape[0], enlarged.shape[1]))
 
 
+def _led(network: LightVideo, pair: Pair, end: int, shape: tuple[int, int]) -> np.ndarray:
+    """The other frame of a pair, led to the time of one end."""
+    moved, other = _moved(network, pair, float(end)), pair.ends[1 - end]
+    way = moved[:, :2] if end == 1 else moved[:, 2:4]
+
+    def part_at(part: tuple[int, int]) -> tuple[int, Lattice]:
+        first, last = _reached(moved.shape[2], (way,), part)
+        seen, along = _rows(other, first, last), way[:, :, first:last]
+        return first, lambda *lattice: network.led(seen, along, *lattice)
+
+    return _rendered(part_at, (moved.shape[2], moved.shape[3]), shape, np.float32)
+
+
 def _rendered(
-    network: LightVideo,
-    source: Seen | Pair,
-    time: float,
+    part_at: Callable[[tuple[int, int]], tuple[int, Lattice]],
+    size: tuple[int, int],
     shape: tuple[int, int],
-    bfloat16: bool,
     dtype: type[np.generic],
 ) -> np.ndarray:
-    like = source.ends[0] if isinstance(source, Pair) else source
-    device, (h, w) = device_of(network.image), like.picture.shape[2:]
-    scale = torch.tensor([shape[0] / h, shape[1] / w], device=device)
+    """A frame, strip by strip: `part_at` gives the colours for some of the `size`'s rows, and the row that they count from."""
+    (h, w), scale = size, torch.tensor([shape[0] / size[0], shape[1] / size[1]])
     rows, columns = positions(h, shape[0]), positions(w, shape[1])
     out, step = np.empty((*shape, 3), dtype=dtype), max(1, PLACES // shape[1])
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        moved = _moved(network, source, time) if isinstance(source, Pair) else None
-        for begin, end in _strips(shape[0], max(1, round(w * h / shape[0]))):
-            part = span(rows[begin:end], h, MARGIN)
-            if isinstance(source, Pair) and moved is not None:
-                first, colours_at = _between(network, source.ends, moved, time, part)
-            else:
-                first, colours_at = _alone(network.image, like, part)
-            for row in range(begin, end, step):
-                lines = slice(row, min(row + step, end))
-                colours = colours_at(rows[lines] - first, columns, scale)
-                out[lines] = numbers(colours[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy(), dtype)
+    for begin, end in _strips(shape[0], max(1, round(w * h / shape[0]))):
+        first, colours_at = part_at(span(rows[begin:end], h, MARGIN))
+        for row in range(begin, end, step):
+            lines = slice(row, min(row + step, end))
+            colours = colours_at(rows[lines] - first, columns, scale)
+            out[lines] = numbers(colours[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy(), dtype)
     return out
 
 
@@ -164,17 +241,10 @@ def _alone(network: ContinuousNetwork, frame: Seen, part: tuple[int, int]) -> tu
     return part[0], lambda *lattice: network.on_lattice(latents, picture, *lattice)
 
 
-def _between(
-    network: LightVideo, ends: tuple[Seen, Seen], motion: Tensor, time: float, part: tuple[int, int]
-) -> tuple[int, Lattice]:
-    """The same of what lies between two frames."""
-    h = motion.shape[2]
+def _reached(h: int, ways: tuple[Tensor, ...], part: tuple[int, int]) -> tuple[int, int]:
+    """The rows, of h, that some rows are made of, where motions (1, 2, h, w) lead."""
     begin, end = max(0, part[0] - REACH), min(h, part[1] + REACH)
-    low, high = torch.cat([time * motion[:, 1, begin:end], (1 - time) * motion[:, 3, begin:end]]).aminmax()
+    low, high = torch.cat([way[:, 1, begin:end] for way in ways]).aminmax()
     beyond = OVERSHOOT * float(high - low) + MARGIN
     first = max(0, begin + min(0, int(np.floor(float(low) - beyond))))
-    last = min(h, end + max(0, int(np.ceil(float(high) + beyond))))
-    both, ways = (_rows(ends[0], first, last), _rows(ends[1], first, last)), motion[:, :, first:last]
-    when = torch.tensor([time], dtype=torch.float64, device=motion.device)
-    details = network.details(both, ways, when)
-    return first, lambda *lattice: network.on_lattice(both, ways, details, when, *lattice)
+    return first, min(h, end + max(0, int(np.ceil(float(high) + beyond))))

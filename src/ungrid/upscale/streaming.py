@@ -22,7 +22,7 @@ from ungrid._base.errors import InputError
 from ungrid.io.streams import ClipReader, Frame, join_clip, write_frames
 from ungrid.networks import LightVideo
 from ungrid.networks.light_video import Seen
-from ungrid.upscale.between import frame_at, paired, seen
+from ungrid.upscale.between import Pair, frame_at, given_frame, paired, seen
 from ungrid.upscale.clips import THUMB, cut_numbers
 
 PIECE = 64  # frames of the result that are written as one piece
@@ -133,7 +133,7 @@ def frames_of(
     """The pictures of a plan, from number `begin` on; one pair of frames is in memory at a time."""
     dtype = np.uint8 if depth == 8 else np.uint16
     moments = zip(made.index[begin:].tolist(), made.share[begin:].tolist(), strict=True)
-    held: dict[int, Seen] = {}
+    held, pairs = dict[int, Seen](), dict[int, Pair]()
     number = -1
 
     def read(wanted: int) -> Seen:
@@ -144,13 +144,24 @@ def frames_of(
             held[wanted] = seen(network, frame.pixels(), bfloat16=bfloat16)
         return held[wanted]
 
+    def pair_of(first: int) -> Pair:
+        if first not in pairs:
+            pairs[first] = paired(read(first), read(first + 1))
+        return pairs[first]
+
+    moving = set(made.index[made.share > 0].tolist())  # what has something made up between itself and the next frame
     for index, group in groupby(moments, key=lambda moment: moment[0]):
-        shares = [share for _, share in group]
-        source = paired(read(index), read(index + 1)) if any(shares) else read(index)
-        for share in shares:
-            yield frame_at(network, source, share, shape, bfloat16=bfloat16, dtype=dtype)
-        for old in [key for key in held if key <= index]:
-            del held[old]
+        neighbours = [(first, end) for first, end in ((index - 1, 1), (index, 0)) if first in moving]
+        for _, share in group:
+            if share > 0:
+                yield frame_at(network, pair_of(index), share, shape, bfloat16=bfloat16, dtype=dtype)
+            else:
+                views = [(pair_of(first), end) for first, end in neighbours]
+                yield given_frame(network, read(index), views, shape, bfloat16=bfloat16, dtype=dtype)
+                del views  # three frames are enough in memory
+        for kept, last in ((held, index), (pairs, index - 1)):
+            for old in [key for key in kept if key <= last]:
+                del kept[old]
 
 
 def fingerprint(network: LightVideo) -> str:
