@@ -7,13 +7,11 @@ import pytest
 
 from ungrid._base.errors import InputError
 from ungrid.certificates import Certifier, certify
-from ungrid.domains import Ball, Box, Composite, Interval, Polygon, Time
+from ungrid.domains import Ball, Box, Composite, Interval, Polygon
 from ungrid.equations import (
     ByMaterial,
     Dirichlet,
-    Heat,
     Helmholtz,
-    Initial,
     Neumann,
     Periodic,
     Poisson,
@@ -192,7 +190,6 @@ def test_points_for_collocation_come_from_the_cells_with_the_largest_errors():
 # -- what is refused ----------------------------------------------------------------------------------------------------
 
 REFUSED = {
-    "time": (Problem(Interval(x=(0, 1)) * Time(0, 1), Heat(1.0), [Dirichlet(0.0), Initial(0.0)]), "SpaceTime"),
     "advection": (Problem(SQUARE, SecondOrder(velocity=(1.0, 0.0)), [Dirichlet(0.0)]), "velocity"),
     "nonlinear": (Problem(SQUARE, SecondOrder(nonlinearity=lambda u: u.value**3), [Dirichlet(0.0)]), "nonlinear"),
     "periodic": (Problem(SQUARE, Poisson(1.0), [Periodic("x"), Dirichlet(0.0)]), "Periodic"),

@@ -114,7 +114,7 @@ def test_an_interrupted_run_says_how_to_go_on(ungrid, clip, tmp_path, monkeypatc
     def stop(*given, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ungrid.upscale.streaming.frame_at", stop)
+    monkeypatch.setattr("ungrid.upscale.streaming.given_frame", stop)
     done = ungrid("upscale", clip, "-o", tmp_path / "b.mp4", "-s", "2")
     assert done.code == 130
     assert "--resume" in done.out

@@ -64,7 +64,8 @@ def test_image_data(call, slanted, tmp_path):
 
 def test_arrays(call, slanted, tmp_path):
     assert call(slanted, "-o", tmp_path / "plane.npz", "--size", "4x6x8").exit_code == 0
-    found = np.load(tmp_path / "plane.npz")
+    with np.load(tmp_path / "plane.npz") as file:
+        found = dict(file)
     assert sorted(found) == ["u", "x", "y", "z"]
     points = np.stack(np.meshgrid(found["z"], found["y"], found["x"], indexing="ij"), axis=-1)
     np.testing.assert_allclose(found["u"], exact(points), atol=1e-6)

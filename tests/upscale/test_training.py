@@ -143,7 +143,7 @@ def test_resumed_runs_have_the_same_bits(tmp_path: Path) -> None:
     for folder, stop in ((tmp_path / "a", 4), (tmp_path / "b", 8)):
         first = Training(network(), crops(), schedule, folder)
         first.run(
-            every=4, report=lambda row, stop=stop: os.kill(os.getpid(), signal.SIGINT) if row["step"] == stop else None
+            every=4, report=lambda row, stop=stop: signal.raise_signal(signal.SIGINT) if row["step"] == stop else None
         )
         assert first.done < 12
         second = Training(network(5), crops(), schedule, folder)

@@ -35,7 +35,10 @@ def optical_flow(first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w
 
 def _grey(frame: Tensor) -> np.ndarray:
     """The luminance (b, y, x) from 0 to 255, continued to the smallest size."""
-    grey = torch.einsum("bchw,c->bhw", frame.float(), torch.tensor(LUMINANCE, device=frame.device))
+    red, green, blue = frame.float().unbind(dim=1)
+    grey = (
+        LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+    )  # no product of matrices: equal bits in any batch
     h, w = grey.shape[-2:]
     grey = functional.pad(grey[:, None], (0, max(0, SMALLEST - w), 0, max(0, SMALLEST - h)), mode="replicate")[:, 0]
     return (255 * grey).contiguous().cpu().numpy()
