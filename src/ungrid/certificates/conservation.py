@@ -22,10 +22,10 @@ import numpy as np
 
 from ungrid._base.errors import InputError
 from ungrid._base.jetlike import JetLike
-from ungrid.certificates.bound import Bound, Kind
+from ungrid.certificates.bound import Bound
 from ungrid.certificates.enclosures import Enclosed, stack
-from ungrid.certificates.grid_data import OnGrids, refined
-from ungrid.certificates.hermite import DEGREE, OUT, Grid, Hermite, even_grid, in_cells, interpolant, largest
+from ungrid.certificates.grid_data import EvolvingCertifier, OnGrids
+from ungrid.certificates.hermite import DEGREE, OUT, Grid, Hermite, in_cells, largest
 from ungrid.certificates.lagrange import FieldLike
 from ungrid.certificates.polynomials import Polynomial, variables
 from ungrid.equations import Neumann, Problem
@@ -104,7 +104,7 @@ def transport(problem: Problem) -> Polynomial:
     return total + velocity * slope
 
 
-class CertifierInL1:
+class CertifierInL1(EvolvingCertifier):
     """A viscous conservation law and its data.
 
     Args:
@@ -117,7 +117,7 @@ class CertifierInL1:
     """
 
     def __init__(self, problem: Problem, *, cells: int = CELLS, rounds: int = ROUNDS) -> None:
-        self.data, self.cells, self.rounds = OnGrids(problem), cells, rounds
+        super().__init__(problem, NORM, cells, rounds)
         equation = self.data.equation
         if len(problem.axes) != 2 or not is_zero(equation.inertia) or not is_zero(equation.reaction):
             raise InputError(
@@ -132,27 +132,12 @@ class CertifierInL1:
             raise InputError("a conservation law with a given slope at an end", "values at both ends, or Periodic")
         self.transport = transport(problem)
 
-    def __call__(self, field: FieldLike) -> Bound:
-        """The bound of the interpolant of a field: values (n, 1) at points (n, 2)."""
-        domain = self.data.problem.domain
-        first = even_grid(domain.low, domain.high, self.cells)
-        return refined(lambda grid: self.bound(field, grid), first, self.rounds)
-
-    def bound(self, field: FieldLike, grid: Grid) -> Bound:
-        """Of a field's interpolant on a grid."""
-        v, exact = self.data.imposed(interpolant(field, grid, self.data.periodic))
-        found = [self._upper(exact, grid, sampled) for sampled in self.data.samplings]
-        apart = abs(found[-1][0] - found[0][0])
+    def _changed(self, exact: Enclosed, grid: Grid) -> float:
         length = float(grid.nodes[0][-1] - grid.nodes[0][0])
-        changed = largest(exact.rad, grid, (0, 0)) * length
-        upper = (found[-1][0] + apart + changed) * OUT
-        kind: Kind = "certified" if self.data.exact else "estimated"
-        shares = found[-1][1]
-        local = np.sqrt(shares / max(float(shares.sum()), 1e-300)) * upper
-        return Bound(
-            upper, 0.0, NORM, kind, self._assumptions(grid, apart), size=size_below(v), local=local.ravel(),
-            certified_object=v,
-        )  # fmt: skip
+        return largest(exact.rad, grid, (0, 0)) * length
+
+    def _size(self, v: Hermite) -> float:
+        return size_below(v)
 
     def _upper(self, exact: Enclosed, grid: Grid, sampled: int) -> tuple[float, np.ndarray]:
         """The bound for exact boundary values, and the cells' contributions (cells of space, of time)."""

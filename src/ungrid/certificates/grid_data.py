@@ -5,6 +5,7 @@ lies in its face, so that a function of Hermite's space has it exactly; a flux i
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,21 @@ from typing import Any
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.certificates.bound import Bound
+from ungrid.certificates.bound import Bound, Kind
 from ungrid.certificates.data import SAMPLED, TRIED
 from ungrid.certificates.enclosures import Enclosed
-from ungrid.certificates.hermite import DEGREE, KINDS, Grid, Hermite, at_place, degrees_of
+from ungrid.certificates.hermite import (
+    DEGREE,
+    KINDS,
+    OUT,
+    Grid,
+    Hermite,
+    at_place,
+    degrees_of,
+    even_grid,
+    interpolant,
+)
+from ungrid.certificates.lagrange import FieldLike
 from ungrid.certificates.polynomials import Polynomial, traced
 from ungrid.domains import Box, Interval, SpaceTime
 from ungrid.equations import Condition, Dirichlet, Initial, Neumann, Periodic, Problem, SecondOrder, coefficients
@@ -232,3 +244,53 @@ def refined(bound_on: Callable[[Grid], Bound], grid: Grid, rounds: int) -> Bound
         idle = 0 if last.upper < WORTH * best.upper else idle + 1
         best = last if last.upper < best.upper else best
     return best
+
+
+class EvolvingCertifier(ABC):
+    """What the certificates on grids of space and time share: an interpolant, its bound, and finer grids.
+
+    Args:
+        problem: the equation and its data.
+        norm: of the error that is bounded.
+        cells: of the first grid, along every axis.
+        rounds: of finer ones.
+    """
+
+    def __init__(self, problem: Problem, norm: str, cells: int, rounds: int) -> None:
+        self.data, self.norm, self.cells, self.rounds = OnGrids(problem), norm, cells, rounds
+
+    def __call__(self, field: FieldLike) -> Bound:
+        """The bound of the interpolant of a field: values (n, 1) at points (n, d + 1)."""
+        domain = self.data.problem.domain
+        first = even_grid(domain.low, domain.high, self.cells)
+        return refined(lambda grid: self.bound(field, grid), first, self.rounds)
+
+    def bound(self, field: FieldLike, grid: Grid) -> Bound:
+        """Of a field's interpolant on a grid."""
+        v, exact = self.data.imposed(interpolant(field, grid, self.data.periodic))
+        found = [self._upper(exact, grid, sampled) for sampled in self.data.samplings]
+        apart = abs(found[-1][0] - found[0][0])
+        upper = (found[-1][0] + apart + self._changed(exact, grid)) * OUT
+        kind: Kind = "certified" if self.data.exact else "estimated"
+        shares = found[-1][1]
+        local = np.sqrt(shares / max(float(shares.sum()), 1e-300)) * upper
+        return Bound(
+            upper, 0.0, self.norm, kind, self._assumptions(grid, apart), size=self._size(v), local=local.ravel(),
+            certified_object=v,
+        )  # fmt: skip
+
+    @abstractmethod
+    def _upper(self, exact: Enclosed, grid: Grid, sampled: int) -> tuple[float, np.ndarray]:
+        """The bound for exact boundary values, and the cells' contributions (cells...)."""
+
+    @abstractmethod
+    def _changed(self, exact: Enclosed, grid: Grid) -> float:
+        """How far the interpolant can be from the one with exact boundary values, in the norm."""
+
+    @abstractmethod
+    def _size(self, v: Hermite) -> float:
+        """A lower bound of the interpolant's norm."""
+
+    @abstractmethod
+    def _assumptions(self, grid: Grid, apart: float) -> tuple[str, ...]:
+        """What the bound rests on."""

@@ -18,10 +18,10 @@ Convention: v is a function of `hermite`'s space on a grid of space and time.
 import numpy as np
 
 from ungrid._base.errors import InputError
-from ungrid.certificates.bound import Bound, Kind
+from ungrid.certificates.bound import Bound
 from ungrid.certificates.enclosures import Enclosed
-from ungrid.certificates.grid_data import GridDatum, OnGrids, refined
-from ungrid.certificates.hermite import DEGREE, OUT, Grid, Hermite, even_grid, in_cells, interpolant, largest
+from ungrid.certificates.grid_data import EvolvingCertifier, GridDatum
+from ungrid.certificates.hermite import DEGREE, OUT, Grid, Hermite, in_cells, largest
 from ungrid.certificates.lagrange import FieldLike
 from ungrid.equations import Problem
 from ungrid.equations.equation import is_zero
@@ -50,7 +50,7 @@ def certify_wave(field: FieldLike, problem: Problem, *, cells: int | None = None
     return CertifierOfWaves(problem, cells=cells, rounds=rounds)(field)
 
 
-class CertifierOfWaves:
+class CertifierOfWaves(EvolvingCertifier):
     """An equation of waves and its data.
 
     Args:
@@ -63,8 +63,7 @@ class CertifierOfWaves:
     """
 
     def __init__(self, problem: Problem, *, cells: int | None = None, rounds: int = ROUNDS) -> None:
-        self.data, self.rounds = OnGrids(problem), rounds
-        self.cells = cells or CELLS[problem.domain.dim]
+        super().__init__(problem, NORM, cells or CELLS[problem.domain.dim], rounds)
         equation = self.data.equation
         if not problem.is_linear or not is_zero(equation.velocity):
             raise InputError("a wave with a nonlinearity or a velocity", "ρ u_tt + d u_t - a Δu + c u = f")
@@ -76,26 +75,6 @@ class CertifierOfWaves:
                 f"an inertia of {self.inertia}, a diffusion of {self.stiffness}, a damping of {self.damping} and a reaction "
                 f"of {self.reaction}", "two positive numbers and two that are not negative",
             )  # fmt: skip
-
-    def __call__(self, field: FieldLike) -> Bound:
-        """The bound of the interpolant of a field: values (n, 1) at points (n, d + 1)."""
-        domain = self.data.problem.domain
-        first = even_grid(domain.low, domain.high, self.cells)
-        return refined(lambda grid: self.bound(field, grid), first, self.rounds)
-
-    def bound(self, field: FieldLike, grid: Grid) -> Bound:
-        """Of a field's interpolant on a grid."""
-        v, exact = self.data.imposed(interpolant(field, grid, self.data.periodic))
-        found = [self._upper(exact, grid, sampled) for sampled in self.data.samplings]
-        apart = abs(found[-1][0] - found[0][0])
-        upper = (found[-1][0] + apart + self._changed(exact, grid)) * OUT
-        kind: Kind = "certified" if self.data.exact else "estimated"
-        shares = found[-1][1]
-        local = np.sqrt(shares / max(float(shares.sum()), 1e-300)) * upper
-        return Bound(
-            upper, 0.0, NORM, kind, self._assumptions(grid, apart), size=self._size(v), local=local.ravel(),
-            certified_object=v,
-        )  # fmt: skip
 
     def _upper(self, exact: Enclosed, grid: Grid, sampled: int) -> tuple[float, np.ndarray]:
         """The bound for exact boundary values, and the cells' contributions (cells...)."""
