@@ -11,7 +11,7 @@ from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
 from ungrid.fields import LatentField, VideoField
 from ungrid.io import load, save
-from ungrid.networks import LightNetwork, LightVideo
+from ungrid.networks import LightNetwork, LightVideo, spline_kernels
 from ungrid.networks.optical_flow import optical_flow
 from ungrid.operators import Jet
 from ungrid.upscale import VideoUpscaler, between, load_video, resized
@@ -20,6 +20,12 @@ H, W = 19, 26
 RNG = np.random.default_rng(0)
 FIRST, SECOND = RNG.random((2, H, W, 3), dtype=np.float32)
 BOX = Box(Axis("t", 2.0, 2.5, "s"), Axis("y", 0.0, 1.9, "m"), Axis("x", 1.0, 3.6, "m"))
+
+
+@pytest.fixture(autouse=True)
+def _fine_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of led frames to rounding, so that forms can be compared; what the table in use costs is tested beside it."""
+    monkeypatch.setattr(spline_kernels, "STEPS", 512)
 
 
 def network(seed: int = 0) -> LightVideo:

@@ -52,7 +52,7 @@ def test_phases() -> None:
 
 
 def test_sums_without_a_table_are_those_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = SplineKernels(5, hidden=4, splines=6)
+    network = SplineKernels(5, hidden=4, splines=7)
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator)

@@ -57,7 +57,9 @@ def _differences(first, second, top, left, u, v, out):
     if inside:
         row, column = int(y0), int(x0)
         b, a = np.float32(y0 - row), np.float32(x0 - column)
-        w00, w01, w10, w11 = (1 - b) * (1 - a), (1 - b) * a, b * (1 - a), b * a
+        w11 = a * b
+        w01, w10 = a - w11, b - w11
+        w00 = np.float32(1) - a - w10
         for y in range(PATCH):
             for x in range(PATCH):
                 found = (
@@ -147,9 +149,11 @@ def densify(first, second, starts_y, starts_x, patches, out):
     h, w = first.shape
     for line in prange(h):
         y = np.int64(line)  # of a parallel loop it is unsigned, and differences with it would be no integers
+        low_i, low_j = np.searchsorted(starts_y, y - PATCH + 1), 0
         for x in range(w):
             weight, u, v = np.float32(0), np.float32(0), np.float32(0)
-            low_i, low_j = np.searchsorted(starts_y, y - PATCH + 1), np.searchsorted(starts_x, x - PATCH + 1)
+            while starts_x[low_j] < x - PATCH + 1:
+                low_j += 1
             for i in range(low_i, len(starts_y)):
                 if starts_y[i] > y:
                     break

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ungrid._base.random import torch_generator
+from ungrid.kernels.warping import join_warped
 from ungrid.networks.continuous import LightNetwork
 from ungrid.networks.encoders import CHANNELS, convolution
 from ungrid.networks.optical_flow import carried, optical_flow
@@ -112,6 +113,30 @@ class Details(NamedTuple):
     colours: Tensor
 
 
+def joined(
+    ends: tuple[Seen, Seen], ways: Float[Tensor, "b 4 h w"], m: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b c h w"]:
+    """What the details' network reads: both frames, warped along their ways, and where between pixels these end."""
+    near, far = ([warped(one[k], way) for one, way in zip(ends, ways.chunk(2, dim=1), strict=True)] for k in (0, 1))
+    turns = 2 * torch.pi * ways  # where the pixels of a frame lie behind those of the picture
+    blend = m * far[0] + (1 - m) * far[1]
+    picture = m * near[0] + (1 - m) * near[1]
+    return torch.cat([blend, far[0] - far[1], *near, picture, m, turns.sin(), turns.cos()], dim=1)
+
+
+def _joined(ends: tuple[Seen, Seen], ways: Tensor, m: Tensor) -> Tensor:
+    """`joined`, by a kernel where nothing is learned."""
+    first, second = ends
+    if torch.is_grad_enabled() or ways.device.type != "cpu":
+        return joined(ends, ways, m)
+    pictures = (first.latents, second.latents, first.picture, second.picture)
+    last = [part.float().permute(0, 2, 3, 1).contiguous() for part in pictures]
+    ways, m = ways.float().contiguous(), m[:, 0].float().contiguous()
+    out = torch.empty(*m.shape, 2 * first.latents.shape[1] + 3 * CHANNELS + 1 + PHASES)
+    join_warped(*(part.numpy() for part in (*last, ways, m, out)))
+    return out.permute(0, 3, 1, 2).to(first.picture.dtype)
+
+
 class LightVideo(nn.Module):
     """Pictures at any time between two frames, at any scale.
 
@@ -172,13 +197,8 @@ class LightVideo(nn.Module):
     def details(self, ends: tuple[Seen, Seen], motion: Float[Tensor, "b 5 h w"], times: Float[Tensor, " b"]) -> Details:
         """The details at the pixels of the frames, of which a warped pixel depends on `REACH`."""
         t = times.to(motion).reshape(-1, 1, 1, 1)
-        ways = (t * motion[:, :2], (1 - t) * motion[:, 2:4])
-        m = share(motion[:, 4:], t)
-        near, far = ([warped(one[k], way) for one, way in zip(ends, ways, strict=True)] for k in (0, 1))
-        turns = 2 * torch.pi * torch.cat(ways, dim=1)  # where the pixels of a frame lie behind those of the picture
-        blend = m * far[0] + (1 - m) * far[1]
-        picture = m * near[0] + (1 - m) * near[1]
-        z = self.join(torch.cat([blend, far[0] - far[1], *near, picture, m, turns.sin(), turns.cos()], dim=1))
+        ways = torch.cat([t * motion[:, :2], (1 - t) * motion[:, 2:4]], dim=1)
+        z = self.join(_joined(ends, ways, share(motion[:, 4:], t)))
         for layer in self.layers:
             z = z + layer(functional.relu(z))
         z = functional.relu(z)
@@ -212,11 +232,7 @@ class LightVideo(nn.Module):
         scale: Float[Tensor, "2"],
     ) -> Float[Tensor, "b 3 y x"]:
         """One frame alone, led along a motion (x, y), at a lattice of positions."""
-        down, across = (torch.from_numpy(places).to(way.device) for places in (rows, columns))
-        moved = bicubic_on_lattice(way.flip(1), down, across).permute(0, 2, 3, 1)
-        place = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1)
-        found = self.image.decoder.led(frame.latents, frame.picture, (place + moved).flatten(1, 2), scale[None])
-        return found.transpose(1, 2).unflatten(2, moved.shape[1:3])
+        return self.image.decoder.led(frame.latents, frame.picture, way, rows, columns, scale)
 
     def at(
         self,

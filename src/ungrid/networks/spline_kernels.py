@@ -23,12 +23,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ungrid._base.errors import InputError
 from ungrid._base.random import torch_generator
 from ungrid.kernels import corners, scattered
 from ungrid.networks.layers import uniform_linear
 
 Latents: TypeAlias = Float[Tensor, "b k h w"]
 Picture: TypeAlias = Float[Tensor, "b 3 h w"]
+Way: TypeAlias = Float[Tensor, "b 2 h w"]
 Positions: TypeAlias = Float[Tensor, "b q 2"]
 Scale: TypeAlias = Float[Tensor, "2"]
 Scales: TypeAlias = Float[Tensor, "#b 2"]
@@ -36,6 +38,7 @@ Lattice: TypeAlias = Float[Tensor, "b 3 y x"]
 Colours: TypeAlias = Float[Tensor, "b q 3"]
 
 COLOURS = 3
+STEPS = 64  # of a table of kernels in a pixel, between which they are linear: off by 2e-4 of their largest coefficient or less
 FEW_PHASES = 4096  # pairs of phases, up to which a table of the kernels is smaller than what it saves
 
 
@@ -126,6 +129,16 @@ def corner_sums(
     return total
 
 
+def _channels_last(maps: Tensor) -> Tensor:
+    """(b, h, w, k) float32, as the kernels take it."""
+    return maps.permute(0, 2, 3, 1).float().contiguous()
+
+
+def _padded(coefficients: Float[Tensor, "k m n"]) -> Float[Tensor, "p q k"]:
+    """Coefficients with zeros for the splines that end outside of (-1, 1), as the kernels take them."""
+    return functional.pad(coefficients.permute(1, 2, 0).float(), (0, 0, 3, 4, 3, 4)).contiguous()
+
+
 class _AtPoints(torch.autograd.Function):
     """The sums and the bicubic interpolation at points, on a CPU, by kernels, with their gradient by the points."""
 
@@ -157,14 +170,19 @@ class SplineKernels(nn.Module):
     Args:
         features: K, of the features that it weighs.
         hidden: width of the perceptron.
-        splines: along each axis of a kernel.
+        splines: along each axis of a kernel, an odd number.
         seed: of the initialisation.
+
+    Raises:
+        InputError: if the number of splines is even: a pixel would not be a whole number of their steps.
     """
 
     SCALES = (1.0, 4.0)  # of the training; beyond them the kernels are those of the nearer end
 
     def __init__(self, features: int = 48, *, hidden: int = 48, splines: int = 9, seed: int = 0) -> None:
         super().__init__()
+        if splines % 2 == 0:
+            raise InputError(f"{splines} splines along each axis of a kernel", "an odd number")
         self.features, self.hidden, self.splines, self.seed = features, hidden, splines, seed
         generator = torch_generator(seed)
         centres = (torch.arange(2, splines + 2) * 2 / (splines + 3) - 1).double()
@@ -249,19 +267,50 @@ class SplineKernels(nn.Module):
         sums = torch.einsum("bqijk,bkqij->bqk", kernels, found)
         return self.colours(sums) + bicubic_at(image, position)
 
-    def led(self, maps: Latents, image: Picture, position: Positions, scales: Scales) -> Colours:
-        """`at`, by kernels where these can: of all else, only the positions have a gradient then, and no second one."""
-        with torch.autocast(maps.device.type, enabled=False):  # kernels and sums keep their precision
-            coefficients = self.coefficients(scales)
-        others = (maps, coefficients, image)
+    def led(
+        self, maps: Latents, image: Picture, way: Way, rows: np.ndarray, columns: np.ndarray, scale: Scale
+    ) -> Lattice:
+        """The colours at a lattice of positions (float64 arrays) that go along a way (x, y) in pixels.
+
+        By kernels where these can: only the way has a gradient then, and no second one. Without gradients, the features'
+        weights are linear between `STEPS` places of a pixel.
+        """
+        others = (maps, image, *self.parameters())
         learned = torch.is_grad_enabled() and any(part.requires_grad for part in others)
-        if learned or len(scales) > 1 or any(part.device.type != "cpu" for part in others):
-            return self.at(maps, image, position.expand(len(maps), -1, -1), scales)
-        last, picture = (part.permute(0, 2, 3, 1).float().contiguous() for part in (maps, image))
-        padded = functional.pad(coefficients[0].permute(1, 2, 0).float(), (0, 0, 3, 4, 3, 4)).contiguous()
-        points = position.double().expand(len(maps), -1, -1).contiguous()
-        sums, colours = _AtPoints.apply(points, last, padded, picture)
-        return self.colours(sums) + colours
+        by_kernels = not learned and maps.device.type == "cpu"
+        with torch.autocast(maps.device.type, enabled=False):  # kernels and sums keep their precision
+            if by_kernels and not (torch.is_grad_enabled() and way.requires_grad):
+                return self._led_colours(maps, image, way, rows, columns, scale)
+            coefficients = self.coefficients(scale)
+        down, across = (torch.from_numpy(places).to(way.device) for places in (rows, columns))
+        moved = bicubic_on_lattice(way.flip(1), down, across).permute(0, 2, 3, 1)
+        position = (torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1) + moved).flatten(1, 2)
+        if by_kernels:
+            last, picture = (_channels_last(part) for part in (maps, image))
+            sums, bicubic = _AtPoints.apply(position.double().contiguous(), last, _padded(coefficients), picture)
+            found = self.colours(sums) + bicubic
+        else:
+            found = self.at(maps, image, position, scale[None])
+        return found.transpose(1, 2).unflatten(2, (len(rows), len(columns)))
+
+    @torch.no_grad()
+    def _led_colours(
+        self, maps: Tensor, image: Tensor, way: Tensor, rows: np.ndarray, columns: np.ndarray, scale: Tensor
+    ) -> Tensor:
+        """`led` without gradients, by a table of the kernels."""
+        weights = (self.first.weight.T, self.first.bias, self.last.weight.T, self.linear.weight.T)
+        perceptron = [part.float().contiguous().numpy() for part in (*weights, self.last.bias + self.linear.bias)]
+        given = (_channels_last(maps), self._table(scale), _channels_last(image), way.float().contiguous())
+        out = torch.empty(len(maps), len(rows), len(columns), COLOURS)
+        scattered.led_colours(*(part.numpy() for part in given), rows, columns, *perceptron, out.numpy())
+        return out.permute(0, 3, 1, 2)
+
+    def _table(self, scale: Scale) -> Float[Tensor, "p p k"]:
+        """The kernels at `STEPS` places of a pixel, from -1 to 1 along both axes."""
+        coefficients = self.coefficients(scale)
+        places = torch.arange(-STEPS, STEPS + 1, dtype=torch.float64, device=coefficients.device) / STEPS
+        splines = cubic_splines(places, self.splines).to(coefficients)
+        return torch.einsum("pm,kmn,qn->pqk", splines, coefficients, splines).contiguous().float()
 
     def colours(self, sums: Float[Tensor, "*n k"]) -> Float[Tensor, "*n 3"]:
         """What the weighted features add to the bicubic interpolation."""

@@ -19,9 +19,10 @@ from ungrid.networks import ContinuousNetwork, LightVideo
 from ungrid.networks.light_video import REACH, Seen, resized_motion
 from ungrid.networks.optical_flow import optical_flow
 from ungrid.upscale.resize import resized
-from ungrid.upscale.tiles import MARGIN, PLACES, device_of, fractions, numbers, positions, span
+from ungrid.upscale.tiles import MARGIN, device_of, fractions, numbers, positions, span
 
 STRIP = 1 << 18  # pixels of a frame at once, about: their 48 features are 50 MB
+PLACES = 1 << 17  # places that are decoded at once: their 48 features are 25 MB
 OVERSHOOT = 9 / 32  # by how much bicubic interpolation leaves the range of its values, at most, as a share of it
 TRUST = (
     0.25  # apart by so much of what the frame does not know itself, a neighbour still counts 1 / e; see docs/models.md

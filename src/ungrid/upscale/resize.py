@@ -9,6 +9,7 @@ both axes. For uint8 every pass rounds half up and clips, as MATLAB does: equal 
 import math
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ungrid._base.errors import InputError
 
@@ -59,14 +60,13 @@ def resized(picture: np.ndarray, shape: tuple[int, int], scale: tuple[float, flo
     if min(*shape, *picture.shape[:2]) < 1:
         raise InputError(f"a picture of {picture.shape[:2]} to be resized to {shape}", "sizes of 1 and more")
     scale = scale or (shape[0] / picture.shape[0], shape[1] / picture.shape[1])
+    kind = np.float64 if picture.dtype == np.uint8 else picture.dtype
     for axis in (0, 1) if scale[0] <= scale[1] else (1, 0):
         places, weights = taps(picture.shape[axis], shape[axis], scale[axis])
+        begins = np.arange(0, places.size + 1, places.shape[1])
+        product = csr_array((weights.ravel(), places.ravel(), begins), (shape[axis], picture.shape[axis]), dtype=kind)
         moved = np.moveaxis(picture, axis, 0)
-        total = np.zeros(
-            (shape[axis], *moved.shape[1:]), dtype=np.float64 if picture.dtype == np.uint8 else picture.dtype
-        )
-        for k in range(places.shape[1]):
-            total += weights[:, k].reshape(-1, 1, 1).astype(total.dtype) * moved[places[:, k]]
+        total = (product @ moved.reshape(len(moved), -1).astype(kind)).reshape(shape[axis], *moved.shape[1:])
         if picture.dtype == np.uint8:
             total = np.clip(np.floor(total + 0.5), 0, 255).astype(np.uint8)
         picture = np.moveaxis(total, 0, axis)
