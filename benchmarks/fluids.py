@@ -6,8 +6,7 @@ Errors are relative in L2 at 4000 points of their own; pressures by their differ
 PINNacle (NS2d-C) is judged by finite elements of the library (Taylor and Hood) on a mesh half as wide as the last one that
 stands in the table; `fem_relative_l2` is what that last one has against it. The cavity at Reynolds number 1000, whose lid has
 the speed 1 up to the corners, is judged by the extreme velocities on its middle lines in Botella and Peyret 1998: the largest
-difference, relative to each. `best_of_paper` is the best
-of the methods in Hao et al. 2023 (PINNacle), table 3.
+difference, relative to each. `best_of_paper` is the best of the methods in Hao et al. 2023 (PINNacle), table 3.
 """
 
 import argparse
@@ -41,6 +40,13 @@ def error(found: np.ndarray, truth: np.ndarray, name: str) -> float:
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
+def together(found: np.ndarray, truth: np.ndarray) -> float:
+    """Of velocity and pressure as one, relative in L2, as PINNacle counts."""
+    middle = np.array([0.0, 0.0, 1.0])
+    found, truth = (values - middle * values.mean(axis=0) for values in (found, truth))
+    return error(found, truth, "all")
+
+
 def errors(problem: Problem, found: np.ndarray, truth: np.ndarray) -> str:
     """Of every function, as a cell of the table."""
     names = problem.equation.out_names
@@ -70,7 +76,7 @@ def elements(problem: Problem, points: np.ndarray, truth: np.ndarray) -> dict[st
 
 
 def cavity() -> dict[str, Any]:
-    """NS2d-C; the error of the paper is that of all three functions, and here that of the velocity stands beside it."""
+    """NS2d-C; `all_l2` is the error as the paper counts it, of all three functions as one."""
     problem = pde.example("cavity").make()
     start = time.perf_counter()
     result = pde.solve(problem, budget=40.0)
@@ -80,7 +86,7 @@ def cavity() -> dict[str, Any]:
     truth, found = fine(points), result.field(points)
     return {
         "case": "NS2d-C", "relative_l2": errors(problem, found, truth), "seconds": round(seconds, 1),
-        "velocity_l2": f"{error(found[:, :2], truth[:, :2], 'u'):.1e}",
+        "velocity_l2": f"{error(found[:, :2], truth[:, :2], 'u'):.1e}", "all_l2": f"{together(found, truth):.1e}",
         "relative_residual": f"{result.stats['relative_residual']:.1e}", "features": result.stats["features"],
         "fem_relative_l2": errors(problem, coarse(points), truth), "fem_seconds": round(coarse.seconds, 1),
         "best_of_paper": 3.6e-2,
@@ -110,11 +116,11 @@ def fast_cavity() -> dict[str, Any]:
 
 
 def spared(term: Term) -> Term:
-    """A term that counts less near the corners of the lid, where the vorticity is infinite: rows fall as r³, or r."""
+    """A term that counts less near the corners of the lid, where the vorticity is infinite: rows fall as r^1.5, or r."""
     assert isinstance(term.points, AllPoints)
     points = term.points.batch.points
     distance = torch.cdist(points, torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=points.dtype)).min(dim=1).values
-    falling = 3 if term.name == EQUATION else 1
+    falling = 1.5 if term.name == EQUATION else 1.0
     weight = (distance / NEAR).clamp(min=LEAST, max=1.0) ** (2 * falling)
     return replace(term, points=AllPoints(points, None, weight))
 

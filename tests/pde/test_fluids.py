@@ -1,5 +1,8 @@
 """Flows: operators against closed forms, solutions against exact ones, elements against both, and what is refused."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +10,24 @@ import torch
 from ungrid import pde
 from ungrid._base.errors import InputError
 from ungrid.domains import Box, Time
+from ungrid.encodings import ElasticCorner, Multipoles
+from ungrid.equations import Problem
 from ungrid.equations.fluids import dissipation, divergence, material_derivative, viscous_force
 from ungrid.operators import Jet
+from ungrid.pde.corners import flow_corners
 from ungrid.pde.gallery import exact_values
-from ungrid.pde.systems import begin_with, even_counts, needs_system, separable_field, solve_system, system_terms
+from ungrid.pde.systems import (
+    begin_with,
+    even_counts,
+    needs_system,
+    separable_field,
+    solve_system,
+    stream_velocity,
+    system_terms,
+)
+from ungrid.pde.terms import EQUATION
 from ungrid.reference.flow_elements import solve_flow
+from ungrid.sampling import AllPoints
 
 PI = np.pi
 
@@ -167,3 +183,77 @@ def test_what_is_refused():
         pde.NavierStokes(1.0).hold("T", 0.0)
     with pytest.raises(InputError, match="steady incompressible"):
         solve_flow(pde.example("poisson-square").make(), h=0.5)
+
+
+def under_a_lid(speed: Callable[[np.ndarray], np.ndarray] | float, viscosity: float = 0.01) -> Problem:
+    flow = pde.StreamFlow(viscosity)
+    conditions = [*flow.velocity((speed, 0.0), "y_high"), *flow.velocity((0.0, 0.0))]
+    return Problem(pde.Box(x=(0, 1), y=(0, 1)), flow, conditions)
+
+
+@pytest.mark.parametrize(
+    ("speed", "corners", "exponents"),
+    [(1.0, 2, (1, 2, 3)), (lambda x: 4 * x * (1 - x), 2, (2, 3, 4)), (lambda x: (x * (1 - x)) ** 2, 0, ())],
+)
+def test_corners_of_a_lid_get_what_its_speed_makes_singular(
+    speed: Callable[[np.ndarray], np.ndarray] | float, corners: int, exponents: tuple[int, ...]
+) -> None:
+    found = [part for part in flow_corners(under_a_lid(speed)) if isinstance(part, ElasticCorner)]
+    assert len(found) == corners
+    assert all(tuple(real for real, _ in part.exponents) == exponents for part in found)
+    assert {part.vertex[1] for part in found} <= {1.0}  # the upper ones, in unit coordinates
+
+
+def test_no_corner_of_a_smooth_flow_is_singular() -> None:
+    """Kovasznay's flow on the boundary of a box: velocities whose divergence vanishes at every corner."""
+    assert flow_corners(pde.example("kovasznay").make()) == ()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_slow_flow_at_the_corner_of_a_lid_is_in_the_span(order: int) -> None:
+    """Moffatt 1964: ``ψ = r^(order + 1) f(θ)`` with f from the four conditions on its edges, with its pressure.
+
+    θ counts from the wall, which lies at 0; the lid lies at π/2 and moves to the right with speed r^order.
+    """
+    speed = 1.0 if order == 0 else (lambda x: 4 * x * (1 - x))
+    parts = [part for part in flow_corners(under_a_lid(speed)) if part_at(part) == (-1.0, 1.0)]
+    rng = np.random.default_rng(0)
+    r, theta = rng.uniform(0.05, 1.9, 300), rng.uniform(0, np.pi / 2, 300)
+    x = torch.from_numpy(np.stack([r * np.sin(theta) - 1, 1 - r * np.cos(theta)], axis=1))
+    n = order + 1
+    basis = np.stack([np.sin(theta), np.cos(theta), theta * np.sin(theta), theta * np.cos(theta)] if order == 0 else
+                     [np.sin(2 * theta), np.cos(2 * theta), theta, np.ones_like(theta)])  # fmt: skip
+    half = np.pi / 2
+    rows = {  # f(0), f'(0), f(π/2), f'(π/2): at rest but for the lid, along which ∂ψ/∂n is its speed
+        0: [[0, 1, 0, 0], [1, 0, 0, 1], [1, 0, half, 0], [0, -1, 1, -half]],
+        1: [[0, 1, 0, 1], [2, 0, 1, 0], [0, -1, half, 1], [-2, 0, 1, 0]],
+    }[order]
+    f = np.linalg.solve(np.array(rows, dtype=float), [0, 0, 0, 1]) @ basis
+    smooth = torch.stack([x[:, 0] ** i * x[:, 1] ** j for i in range(4) for j in range(4)], dim=1)
+    features = torch.cat([*(part(x) for part in parts), smooth], dim=1).numpy()
+    solution = np.linalg.lstsq(features, r**n * f, rcond=1e-14)[0]
+    np.testing.assert_allclose(features @ solution, r**n * f, atol=1e-10)
+
+
+def part_at(part: ElasticCorner | Multipoles) -> tuple[float, float]:
+    return part.vertex if isinstance(part, ElasticCorner) else part.center
+
+
+def test_a_lid_with_one_speed_up_to_its_corners() -> None:
+    """At Reynolds number 100, the extreme velocities on the middle lines in Botella and Peyret 1998, to 0.5 %."""
+    problem = under_a_lid(1.0)
+    u = separable_field(problem, (22, 22))
+    terms = []
+    for term in system_terms(problem, u, (22, 22), seed=0):
+        assert isinstance(term.points, AllPoints)
+        points = term.points.batch.points
+        corners = torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=points.dtype)
+        distance = torch.cdist(points, corners).min(dim=1).values
+        weight = (distance / 0.3).clamp(min=1e-4, max=1.0) ** (3 if term.name == EQUATION else 2)
+        terms.append(replace(term, points=AllPoints(points, None, weight)))
+    solve_system(u, problem, terms)
+    line, middle = np.linspace(0, 1, 501), np.full(501, 0.5)
+    along = stream_velocity(u, np.column_stack([middle, line]))[:, 0]
+    across = stream_velocity(u, np.column_stack([line, middle]))[:, 1]
+    found = [along.min(), across.max(), across.min()]
+    np.testing.assert_allclose(found, [-0.2140424, 0.1795728, -0.2538030], rtol=5e-3)

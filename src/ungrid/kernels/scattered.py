@@ -18,7 +18,7 @@ Threads own whole blocks of points, so that equal inputs give equal bits with an
 import numpy as np
 from numba import njit, prange
 
-ONE, TWO, THREE, FOUR, FIVE, SIX, NINE, TEN = np.float32((1, 2, 3, 4, 5, 6, 9, 10))  # whole numbers would be in double
+ONE, TWO, THREE, FOUR, FIVE, SIX, NINE, TEN = (np.float32(n) for n in (1, 2, 3, 4, 5, 6, 9, 10))  # ints make doubles
 BLOCK = 256  # points
 TOGETHER = 128  # points whose features go through the perceptron at once
 

@@ -7,13 +7,20 @@ import numpy as np
 
 from ungrid.domains import Arc, Corner, Domain, Region
 from ungrid.encodings import CornerFunctions, ElasticCorner, Multipoles
-from ungrid.equations import Dirichlet, Elasticity, Problem, SecondOrder
+from ungrid.equations import Dirichlet, Elasticity, Problem, SecondOrder, coefficients
+from ungrid.equations.fluids import NavierStokes, StreamFlow, StreamVelocity
 from ungrid.fields.neural import unit_scale
 
 SINGULAR_TERMS = 8  # exponents at a corner
 SMOOTH = 1e-6  # radians: a corner this close to straight, between conditions of one kind, is none
 HIGHEST_EXPONENT = 8.0  # above it a singular function is smooth enough for the random features
 RAYS, RAY_POINTS = 15, 600  # along which the singular functions of a corner may jump
+FLOW_TERMS = 3  # exponents of a flow at a corner
+NEAR_CORNER, AWAY, ROUGH = (
+    1e-5,
+    0.1,
+    1e-3,
+)  # of the domain's size, where given velocities are looked at; what counts of them
 POLES = 10  # order of the multipoles of a hole
 HIGHEST_ELASTIC = 4.0  # real part of an exponent of a displacement
 DIGITS, ALIKE, NEWTON_STEPS = 10, 1e-5, 40  # of exponents; nearer to a whole number they are one
@@ -146,6 +153,65 @@ def _is_fixed(problem: Problem, part: str) -> bool:
 def _fixed_components(problem: Problem, part: str) -> int:
     """How many components of a displacement are given on a part."""
     return sum(isinstance(c, Dirichlet) for c, parts in problem.boundary_conditions() if part in parts)
+
+
+def flow_corners(problem: Problem) -> tuple[ElasticCorner | Multipoles, ...]:
+    """What a steady plane flow has at corners where the velocities given on the two edges are not those of a smooth one.
+
+    Where they jump, the stream function begins with ``r θ`` times cosine and sine, and the pressure with 1 / r; where they
+    agree, but their slopes along the edges have a divergence, with ``r² θ``, and the pressure with a logarithm (Moffatt 1964,
+    *Viscous and resistive eddies near a sharp corner*, section 2; Batchelor 1967, section 4.8). Stream functions of slow
+    flow are ``Re`` and ``Im`` of ``z* φ + χ``, as in elasticity; velocities are their derivatives.
+    """
+    if problem.changes or problem.domain.dim != 2 or not isinstance(problem.equation, NavierStokes | StreamFlow):
+        return ()
+    found, streams = list[ElasticCorner | Multipoles](), isinstance(problem.equation, StreamFlow)
+    for corner in problem.domain.corners:
+        order, place = _roughness(problem, corner), _placed(problem.domain, corner)
+        if order is None or place is None or (order == 0 and not streams):
+            continue
+        vertex, direction, cut = place
+        exponents = tuple((float(order + streams + k), 0.0) for k in range(FLOW_TERMS))
+        found.append(ElasticCorner(vertex, direction, corner.angle, exponents, cut=cut))
+        found.append(Multipoles(vertex, 1.0, 1 - order))
+    return tuple(found)
+
+
+def _roughness(problem: Problem, corner: Corner) -> int | None:
+    """0 where the velocity jumps at a corner, 1 where its divergence cannot vanish, None where it can or is not given."""
+    edges, vertex = np.array(corner.directions), np.array(corner.vertex)
+    length = float(np.linalg.norm(problem.domain.high - problem.domain.low))
+    step, ends, slopes, size = NEAR_CORNER * length, list[np.ndarray](), list[np.ndarray](), 0.0
+    for edge, part in zip(edges, corner.parts, strict=True):
+        places = vertex + np.outer((step, 2 * step, 3 * step, AWAY * length), edge)
+        one, two, three, away = _given_velocity(problem, part, places)
+        ends.append(3 * one - 3 * two + three)  # a parabola's value and slope at the corner
+        slopes.append((8 * two - 5 * one - 3 * three) / (2 * step))
+        size = max(size, float(np.abs([one, away]).max()))
+    if not np.isfinite([*ends, *slopes]).all() or abs(np.linalg.det(edges)) < SMOOTH:
+        return None
+    if np.abs(ends[0] - ends[1]).max() > ROUGH * size:
+        return 0
+    spread = float(np.trace(np.linalg.solve(edges, np.array(slopes)))) * length
+    return 1 if abs(spread) > ROUGH * size else None
+
+
+def _given_velocity(problem: Problem, part: str, points: np.ndarray) -> np.ndarray:
+    """The velocity (n, 2) that conditions give at points of a part, NaN where they do not."""
+    found = np.full((len(points), 2), np.nan)
+    for condition, parts in problem.boundary_conditions():
+        if part not in parts:
+            continue
+        if isinstance(condition, StreamVelocity):
+            axis = condition.axis
+        elif (
+            isinstance(condition, Dirichlet) and isinstance(problem.equation, NavierStokes) and condition.component < 2
+        ):
+            axis = condition.component
+        else:
+            continue
+        found[:, axis] = coefficients.values("a velocity", condition.value, points, problem.axes)
+    return found
 
 
 def hole_functions(region: Domain, units: tuple[float, ...]) -> tuple[Multipoles, ...]:

@@ -1,7 +1,7 @@
 """Several nonlinear equations for several functions: Newton's method on one orthonormal basis that they share.
 
-The basis is that of a separable network, over a box around the domain, joined with the multipoles of round holes. Points crowd
-towards the faces of a box as the functions of the basis do.
+The basis is that of a separable network, over a box around the domain, joined with the multipoles of round holes and with what
+flows have at corners. Points crowd towards the faces of a box as the functions of the basis do.
 
 A factorisation with pivots of all columns of all functions (`solvers.output_layer`) is slow: it is bound by memory. Here the
 features are made orthonormal once, in values and derivatives together, which finds their numerical rank for all functions, and
@@ -36,7 +36,7 @@ from ungrid.objectives import Term
 from ungrid.operators.jet import Jet, JetOperator, Jump, Partial
 from ungrid.operators.linearise import Linearisation, linearise
 from ungrid.pde.check import relative_residuals
-from ungrid.pde.corners import hole_functions
+from ungrid.pde.corners import flow_corners, hole_functions
 from ungrid.pde.spaces import drawn
 from ungrid.pde.terms import EQUATION, Counts, problem_terms
 from ungrid.sampling import AllPoints
@@ -326,8 +326,8 @@ def separable_field(problem: Problem, counts: tuple[int, ...]) -> NeuralField:
     domain = problem.domain
     units = unit_scale(domain)
     extent = tuple(axis.length / 2 / s for axis, s in zip(domain.axes, units, strict=True))
-    holes = () if problem.changes else hole_functions(domain, units)
-    encoding = Joined((Separable(counts, extent), *holes)) if holes else Separable(counts, extent)
+    singular = () if problem.changes else (*hole_functions(domain, units), *flow_corners(problem))
+    encoding = Joined((Separable(counts, extent), *singular)) if singular else Separable(counts, extent)
     network = Linear(encoding.out_features, len(problem.equation.out_names))
     torch.nn.init.zeros_(network.weight)
     return NeuralField(drawn(domain), encoding, network, out_names=problem.equation.out_names).double()
