@@ -1,6 +1,7 @@
-"""Draws the README's pictures: a photograph as a field; two solutions; a scene; an enlargement; a moment; a flow.
+"""Draws the README's pictures: a photograph as a field; two solutions; a scene; an enlargement; a moment; a flow; a
+scattered wave.
 
-python docs/pictures/make.py tour equations scene enlargement moment cavity
+python docs/pictures/make.py tour equations scene enlargement moment cavity disk
 """
 
 import sys
@@ -16,10 +17,14 @@ import ungrid
 from ungrid import pde, radiance, upscale
 from ungrid.cli.picture import in_colours, in_two_colours
 from ungrid.cli.views import coloured
-from ungrid.domains import Domain, RegularGrid
+from ungrid.domains import Ball, Domain, RegularGrid
+from ungrid.equations.maxwell import Medium
 from ungrid.io.scenes import picture, read_scene
+from ungrid.pde.scattering import DiskScattering, scatter
 from ungrid.radiance.builtin import write_scene
+from ungrid.reference.cylinder import CylinderScattering
 from ungrid.reference.flow_elements import solve_flow
+from ungrid.reference.yee import scattered_by_disk
 from ungrid.upscale.synthetic import drawn, random_layers
 
 SIDE = 384  # pixels of every panel
@@ -155,6 +160,27 @@ def cavity() -> None:
     beside(panels, "cavity.png")
 
 
+def disk() -> None:
+    """A plane wave that comes from the left, behind a dielectric disk: what it scatters, by three ways."""
+    wavenumber, radius, permittivity, reach = 2 * np.pi, 0.5, 4.0, 1.25
+    exact = CylinderScattering(wavenumber, radius, permittivity, "TM")
+    ours = scatter(DiskScattering(wavenumber, radius, Medium(permittivity), reach), budget=60.0).field
+    yee = scattered_by_disk(wavenumber, radius, permittivity, reach=reach, cells=32)
+    around = Ball((0, 0), 1.2)
+    ways = {"exact": exact, "ours": lambda x: ours(x) @ [1, 1j], "yee": yee}
+    fields = {name: upright(lambda x, way=way: np.real(way(x))[:, None], around) for name, way in ways.items()}
+    most = float(np.nanmax(np.abs(fields["exact"])))
+    apart = [np.linalg.norm(np.nan_to_num(fields[name] - fields["exact"])) for name in ("ours", "yee")]
+    share = [100 * part / np.linalg.norm(np.nan_to_num(fields["exact"])) for part in apart]
+    panels = [
+        panel(in_two_colours(fields["exact"], most), "scattered wave, series"),
+        panel(in_two_colours(fields["ours"], most), f"ours, off by {share[0]:.2f} %"),
+        panel(in_two_colours(fields["yee"], most), f"Yee's grid, off by {share[1]:.1f} %"),
+        panel(in_two_colours(fields["ours"] - fields["exact"], most / 100), "ours - series, 100 times"),
+    ]
+    beside(panels, "disk.png")
+
+
 PICTURES = {
     "tour": tour,
     "equations": equations,
@@ -162,6 +188,7 @@ PICTURES = {
     "enlargement": enlargement,
     "moment": moment,
     "cavity": cavity,
+    "disk": disk,
 }
 
 if __name__ == "__main__":

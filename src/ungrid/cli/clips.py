@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 WRITTEN = (".mp4", ".m4v", ".mov", ".mkv")
 BYTES = 0.4  # a pixel and frame of the result on disk, more than most clips take, for the check of room
-# pixels a second for --plan, of the source, of the result, and of one with frames made up: 298 frames of 854 x 480, x2, x2, took
-# 1543 s on two cores
+# pixels a second for --plan, of the source, of the result, and of one with frames made up: 298 frames of 854 x 480, x2, x2,
+# took 1543 s on two cores
 RATES = (1.0e6, 1.6e6, 0.72e6)
 
 

@@ -10,6 +10,7 @@ from ungrid.cli.many import fit_store, is_many
 from ungrid.cli.progress import described, progress
 from ungrid.cli.reading import Reading
 from ungrid.cli.run import FAILED, INTERRUPTED, Run, check_target, readable
+from ungrid.cli.sizes import check_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +120,7 @@ def fit(
     machine: dict[str, Any] = {"steps": run.common.steps, "device": run.common.device, "threads": run.common.threads}
     if run.common.plan:
         planned = signals.plan(samples, method, holdout=kept_out, **budget, **machine)
+        check_memory(1e6 * planned["memory_mb"], f"a fit to {planned['samples']} samples")
         run.details["plan"] = planned
         run.answer_rows({**planned, "output": str(target)})
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ungrid._base.errors import InputError
 from ungrid.cli.reading import Reading, indices
 from ungrid.cli.run import INTERRUPTED, Run, readable
-from ungrid.cli.sizes import check_disk
+from ungrid.cli.sizes import check_disk, check_memory
 
 if TYPE_CHECKING:
     from ungrid.signals.many import ManyResult
@@ -53,6 +53,7 @@ def fit_store(
     }  # fmt: skip
     if run.common.plan:
         planned = plan_many(source, **settings)
+        check_memory(1e6 * planned["memory_mb"], f"a store of {planned['signals']} fields")
         check_disk(planned["bytes"], f"a store of {planned['signals']} fields", store)
         run.details["plan"] = planned
         run.answer_rows({**planned, "output": str(store)})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ungrid._base.errors import InputError
+from ungrid._base.memory import obtainable_memory
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,20 @@ def shape_of(size: tuple[int, int], wanted: Wanted) -> tuple[int, int]:
     assert wanted.pixels is not None
     given, columns = wanted.pixels
     return given or max(1, round(size[0] * columns / size[1])), columns
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Refuse what the machine's memory cannot hold.
+
+    Raises:
+        InputError: it says what is missing.
+    """
+    if needed > obtainable_memory():
+        raise InputError(
+            f"{what}, which needs {needed / 1e9:.3g} GB of memory",
+            f"{obtainable_memory() / 1e9:.3g} GB",
+            "a smaller one",
+        )
 
 
 def check_disk(stored: float, what: str, target: Path) -> None:

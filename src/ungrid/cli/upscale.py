@@ -1,6 +1,5 @@
 """`ungrid upscale INPUT -s 3.7 -o OUT`: pictures at any scale, and clips."""
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typer import Argument, Option
 from ungrid._base.errors import InputError
 from ungrid.cli.clips import VIDEOS, upscale_clip
 from ungrid.cli.run import FAILED, Run, check_target, readable
-from ungrid.cli.sizes import Wanted, check_disk, shape_of, wanted_size
+from ungrid.cli.sizes import Wanted, check_disk, check_memory, shape_of, wanted_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,13 +201,7 @@ def check_room(given: "Photograph", shape: tuple[int, int], target: Path, dtype:
             f"{shape[1]} x {shape[0]} pixels in a {target.suffix} file", f"up to {longest} a side", "use .png"
         )
     what = f"a result of {shape[1]} x {shape[0]} pixels"
-    needed = peak_bytes(given, shape, dtype)
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-        if needed > max(free, 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
-            raise InputError(
-                f"{what}, which needs {needed / 1e9:.3g} GB of memory", f"{free / 1e9:.3g} GB", "a smaller one"
-            )
+    check_memory(peak_bytes(given, shape, dtype), what)
     check_disk(shape[0] * shape[1] * 3 * np.dtype(dtype).itemsize, what, target)
 
 

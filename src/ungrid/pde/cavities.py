@@ -36,10 +36,10 @@ from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.output_layer import user_partials
 
 SLOPE = 1.0  # of the features, over half the cavity
-FIRST, MOST, GROWTH = {2: 150, 3: 300}, 600, 2.0  # features; more while that helps and time is left
+FIRST, MOST, GROWTH = {2: 150, 3: 300}, 1200, 2.0  # features; more while that helps and time is left
 POINTS, EDGE_ORDER = 8.0, 24  # of the quadrature, for each feature; of that on the boundary
 ALONG = 1e-7  # of the squared length: what may be left along the conductor of a combination of length 1
-ANGLE = 0.08  # of the fastest mode that counts, from one stored time to the next
+ANGLE = 0.04  # of the fastest mode that counts, from one stored time to the next
 COUNTS = 1e-4  # of the largest amplitude
 FEWEST_TIMES, MOST_TIMES = 12, 600
 GAUSS = 4  # points for the forces in a step

@@ -29,7 +29,10 @@ from ungrid.signals.methods import Recipe, neural_field
 from ungrid.signals.options import Options
 from ungrid.solvers import FitResult, fit_terms
 
-MOST_SCORED = 1 << 19  # samples that a report during the fit evaluates; the final metrics use all
+MOST_SCORED, SCORED_BATCHES = (
+    1 << 19,
+    4,
+)  # samples and batches that a report evaluates at most; the final metrics use all
 HALF, WHOLE = 3.0, 0.1  # weights of the residual after half and a whole inverse Laplacian
 SUPERVISIONS = ("values", "gradient", "central", "laplacian", "distance")
 
@@ -153,7 +156,8 @@ def fit_gridded(
     normal = torch.from_numpy((given.values - offset) / scale).to(options.device)
     target = observed(given, normal, objective, scale)
     field = neural_field(parts, given.grid, given.out_names).to(options.device)
-    shown = every_nth(given, 1 + int((given.grid.size / MOST_SCORED) ** (1 / given.grid.box.dim) - 1e-9))
+    scored = min(MOST_SCORED, SCORED_BATCHES * parts.batch)
+    shown = every_nth(given, 1 + int((given.grid.size / scored) ** (1 / given.grid.box.dim) - 1e-9))
 
     def metrics(u: Field) -> dict[str, float]:
         if objective.target is not None:

@@ -1,6 +1,7 @@
 """What a fit would take: numbers, seconds and memory, without fitting.
 
-Convention: MB are 10^6 bytes, beside what Python and torch themselves take. Seconds are of the optimisation alone.
+Convention: MB are 10^6 bytes of the whole process, of which this one, with all that a fit loads, is a measure. Seconds are of
+the optimisation alone.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from ungrid._base.devices import choose_device, set_threads
+from ungrid._base.memory import peak_memory
 from ungrid.domains import RegularGrid, TriangleMesh
 from ungrid.encodings.grid import PAD
 from ungrid.objectives import Term
@@ -117,5 +119,5 @@ def _rows(method: str, samples: int, parameters: int, seconds: float, memory: fl
         "parameters": parameters,
         "bytes": 4 * parameters,
         "seconds": round(seconds, 2),
-        "memory_mb": round(memory / 1e6, 1),
+        "memory_mb": round((peak_memory() + memory) / 1e6, 1),
     }

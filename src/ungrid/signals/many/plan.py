@@ -11,6 +11,7 @@ import numpy as np
 
 from ungrid._base.devices import set_threads
 from ungrid._base.errors import InputError
+from ungrid._base.memory import peak_memory
 from ungrid.sampling import GridSamples
 from ungrid.signals.many.batch import bytes_per_thread
 from ungrid.signals.many.fit import SHARD, TARGET_DB, Settings, compile_kernel, fit_samples, grouped
@@ -58,7 +59,7 @@ def plan_many(
         "parameters": max(part["parameters"] for part in parts),
         "bytes": sum(part["bytes"] for part in parts),
         "seconds": round(sum(part["seconds"] for part in parts), 2),
-        "memory_mb": round(max(part["memory"] for part in parts) / 1e6, 1),
+        "memory_mb": round((peak_memory() + max(part["memory"] for part in parts)) / 1e6, 1),
     }
 
 
