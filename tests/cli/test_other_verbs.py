@@ -84,7 +84,7 @@ def test_demo_writes_its_page(ungrid, tmp_path):
 
 def test_version_and_help(ungrid):
     assert ungrid("--version").out == f"ungrid {library.__version__}\n"
-    for verb in ("fit", "render", "share", "export", "evaluate", "info", "doctor", "demo"):
+    for verb in ("fit", "render", "view", "share", "export", "evaluate", "info", "doctor", "demo"):
         text = ungrid(verb, "--help").out
         for flag in ("json", "seed", "device", "threads", "budget", "steps", "report", "quiet", "plan"):
             assert f"--{flag} " in text

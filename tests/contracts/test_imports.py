@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "numba", "scipy", "numpy", "PIL", "skimage", "matplotlib", "av", "trimesh", "xarray")
+HEAVY = ("torch", "numba", "scipy", "numpy", "PIL", "skimage", "matplotlib", "av", "trimesh", "xarray", "viser")
 
 
 def imported_by(code: str) -> set[str]:

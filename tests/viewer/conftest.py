@@ -83,7 +83,14 @@ class Browser:
 class Page:
     """One page of the browser."""
 
-    def __init__(self, browser: Browser, address: str, size: tuple[int, int], features: dict[str, str]) -> None:
+    def __init__(
+        self,
+        browser: Browser,
+        address: str,
+        size: tuple[int, int],
+        features: dict[str, str],
+        ready: str = "ungrid.ready",
+    ) -> None:
         self.browser = browser
         self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
@@ -97,7 +104,7 @@ class Page:
         self.call("Page.navigate", url=address)
         while not self.run("document.readyState === 'complete' && location.href !== 'about:blank'"):
             time.sleep(0.01)
-        self.run("ungrid.ready")
+        self.run(ready)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **parameters)
@@ -179,6 +186,20 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     def opened(path: Path, fragment: str = "", size: tuple[int, int] = (420, 420), **features: str) -> Page:
         media = {name.replace("_", "-"): value for name, value in features.items()}
         pages.append(Page(browser, path.as_uri() + fragment, size, media))
+        return pages[-1]
+
+    yield opened
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def visit_server(browser: Browser) -> Iterator[Callable[[str, tuple[int, int]], Page]]:
+    """Opens a page of a server on this machine: ``visit_server(address, size)``."""
+    pages: list[Page] = []
+
+    def opened(address: str, size: tuple[int, int]) -> Page:
+        pages.append(Page(browser, address, size, {}, ready="true"))
         return pages[-1]
 
     yield opened

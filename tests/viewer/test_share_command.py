@@ -13,7 +13,7 @@ from ungrid.cli.app import Verb, verb
 from ungrid.cli.share import share
 from ungrid.domains import Box, RegularGrid
 from ungrid.encodings import Identity
-from ungrid.fields import NeuralField
+from ungrid.fields import BrickField, NeuralField
 from ungrid.networks import Siren
 
 NAMES = ("red", "green", "blue")
@@ -96,3 +96,26 @@ def test_a_field_of_samples_solves_nothing(call, field, tmp_path):
     done = call(field, "-o", tmp_path / "photo.html", "--reference")
     assert done.exit_code == 2
     assert "--problem" in done.stderr
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A file of a radiance field in one brick."""
+    u = BrickField(Box(x=(-1, 1), y=(-1, 1), z=(-1, 1)), (2, 2, 2), 1, width=8)
+    return io.save(u, tmp_path / "lego.field", provenance={"metrics": {"heldout_psnr_db": 28.25}})
+
+
+def test_a_scene_is_a_page_too(call, scene, tmp_path):
+    done = call(scene, "-o", tmp_path / "lego.html", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout.splitlines()[-1])["bytes"] == (tmp_path / "lego.html").stat().st_size
+    text = (tmp_path / "lego.html").read_text(encoding="utf-8")
+    assert '"view": "scene"' in text
+    assert '"Held-out PSNR": "28.2 dB"' in text
+
+
+def test_flags_of_other_fields_are_refused_for_scenes(call, scene, tmp_path):
+    done = call(scene, "-o", tmp_path / "lego.html", "--reference", "--problem", "heat")
+    assert done.exit_code == 2
+    assert "--problem, --reference with the field of a scene" in done.stderr
+    assert not (tmp_path / "lego.html").exists()

@@ -22,6 +22,7 @@ from ungrid.cli.share import share
 from ungrid.cli.solve import solve
 from ungrid.cli.train import train
 from ungrid.cli.upscale import upscale
+from ungrid.cli.view import view
 
 app = typer.Typer(
     name="ungrid",
@@ -79,5 +80,5 @@ def _options(
 ) -> None: ...
 
 
-for function in (fit, solve, nerf, upscale, train, render, share, export, evaluate, info, doctor, demo):
+for function in (fit, solve, nerf, upscale, train, render, view, share, export, evaluate, info, doctor, demo):
     app.command(cls=Verb)(verb(function))

@@ -19,6 +19,7 @@ EXTRAS = {
     "science": ("xarray", "h5netcdf", "netCDF4"),
     "plot": ("matplotlib",),
     "export": ("onnx", "onnxruntime"),
+    "view": ("viser",),
 }
 KEEPING = {  # glibc gives large tensors back to the system after every step and gets them anew, page by page
     "MALLOC_TOP_PAD_": 2_000_000_000,

@@ -1,5 +1,6 @@
 """`ungrid nerf SCENE -o F.field`: posed photographs to a radiance field."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ from ungrid._base.errors import InputError
 from ungrid.cli.fit import provenance, record, shown_metrics
 from ungrid.cli.progress import described, progress
 from ungrid.cli.run import Run, check_target, readable
+from ungrid.cli.view import PORT, Port, announce, follow, scene_viewer, scenery
 
 if TYPE_CHECKING:
     from ungrid.domains import Box
@@ -63,6 +65,8 @@ def nerf(
     ] = None,
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
+    view: Annotated[bool, Option("--view", help="Show the fit in a browser while it runs.")] = False,
+    port: Port = PORT,
 ) -> None:
     """Fit a radiance field to photographs with cameras, and measure it on the views that were held out."""
     target = output or Path(scene.resolve().name.split(".")[0] + ".field")
@@ -72,17 +76,22 @@ def nerf(
     if method not in METHODS:
         raise InputError(f"the method {method!r}", " or ".join(METHODS))
     choices: dict[str, Any] = {"alpha_start": alpha_start, "refine_poses": refine_poses}
-    if method == "nerf" and any(choices.values()):
-        raise InputError("--alpha-start or --refine-poses with --method nerf", "--method bricks")
+    if method == "nerf" and (view or any(choices.values())):
+        raise InputError("--alpha-start, --refine-poses or --view with --method nerf", "--method bricks")
+    if view and scale_by is not None:  # the paths that the viewer writes would not be in the field's unit
+        raise InputError("--view with --scale-by", "one of the two", "ungrid view shows the field when it is done")
     run.start()
     with run.setting_up():
         from ungrid import radiance
+        from ungrid._base.optional import require
         from ungrid.fields import RadianceField
         from ungrid.io import save
         from ungrid.io.scenes import has_cameras, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
         reading: dict[str, Any] = {"background": GREYS[background], "holdout": holdout, "shrink": shrink}
+        if view:
+            require("viser", "view")  # before hours may have gone into cameras
         alone = scene.exists() and not has_cameras(scene) and photographs_of(scene, target)
     poses: dict[str, str] = {}
     if alone and not run.common.plan:
@@ -103,7 +112,14 @@ def nerf(
     checkpoint = target.with_suffix(".checkpoint")
     if resume and not checkpoint.is_dir():
         run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
+    viewer, watch = None, None
+    if view:
+        viewer = run.opened.enter_context(scene_viewer(target, [one.camera for one in given.views], port))
+        viewer.say("The photographs are being read.")
+        announce(run, viewer, target)
     with progress(run) as report:
+        if viewer is not None:
+            watch, report = follow(viewer, report)
         options: dict[str, Any] = {
             "budget": budget, "steps": run.common.steps, "box": box_of(box), "seed": run.common.seed,
             "threads": run.common.threads, "report": report, "checkpoint": checkpoint, "resume": resume,
@@ -111,7 +127,7 @@ def nerf(
         if method == "nerf":
             result = radiance.reconstruct_nerf(given, device=run.device, **options)
         else:
-            result = radiance.reconstruct(given, unbounded=unbounded, **choices, **options)
+            result = radiance.reconstruct(given, unbounded=unbounded, watch=watch, **choices, **options)
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
     shown, factor = result.field, 1.0
     if scale_by is not None:
@@ -140,6 +156,10 @@ def nerf(
     run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
     fill_page(run, scene, given, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
+    if viewer is not None and result.outcome is not Outcome.interrupted:
+        viewer.say(f"{result.outcome.value}: {target.name} is written.")
+        with suppress(KeyboardInterrupt):
+            viewer.stay(scenery(radiance.Renderer(result.field)), while_watched=True)
 
 
 def photographs_of(scene: Path, target: Path) -> list[Path]:

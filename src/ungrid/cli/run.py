@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from typer import Option
 
 from ungrid import __version__
 from ungrid._base.errors import InputError, UngridError
+from ungrid._base.memory import peak_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,7 @@ class Run:
     outputs: list[str] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)  # further entries of the JSON object
+    opened: ExitStack = field(default_factory=ExitStack)  # what is closed when the verb has ended
     code: int = DONE
     began: float = field(default_factory=time.perf_counter)
 
@@ -64,7 +66,8 @@ class Run:
         try:
             if self.common.report is not None:
                 check_target(self.common.report, (".html", ".htm"))
-            function(self, **arguments)
+            with self.opened:
+                function(self, **arguments)
             self._write_report()
         except UngridError as error:
             self._fail(str(error), WRONG_INPUT)
@@ -92,7 +95,7 @@ class Run:
             "setup_seconds": round(self.setup_seconds, 4),
             "wall_seconds": round(wall, 4),
             "outputs": self.outputs,
-            "metrics": {**self.metrics, "peak_memory_mb": peak_memory_mb()},
+            "metrics": {**self.metrics, "peak_memory_mb": round(peak_memory() / 1e6, 1)},
             **self.details,
         }
 
@@ -202,13 +205,3 @@ def readable(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(readable(item) for item in value)
     return str(value)
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process has held, in MB (0 where the system does not say)."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)

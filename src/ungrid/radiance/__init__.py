@@ -5,6 +5,7 @@ from ungrid.radiance.evaluate import held_out_metrics as held_out_metrics
 from ungrid.radiance.evaluate import protocol as protocol
 from ungrid.radiance.nerf import NerfSettings as NerfSettings
 from ungrid.radiance.nerf import reconstruct_nerf as reconstruct_nerf
+from ungrid.radiance.page import share_scene as share_scene
 from ungrid.radiance.reconstruct import reconstruct as reconstruct
 from ungrid.radiance.render import Renderer as Renderer
 from ungrid.radiance.scale import scale_of as scale_of

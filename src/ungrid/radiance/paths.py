@@ -1,4 +1,4 @@
-"""Camera paths: around a scene, before it, or from nerfstudio's file.
+"""Camera paths: around a scene, before it, through given views, and in nerfstudio's file.
 
 Convention: `ungrid.sampling.cameras`. A field's ``view`` holds the size, the lens and the poses of the cameras that it was
 fitted to.
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation, RotationSpline
 
 from ungrid._base.errors import InputError
 from ungrid.fields import Field, RadianceField
-from ungrid.io.files import decoding, existing_file
+from ungrid.io.files import decoding, existing_file, replacing
 from ungrid.io.scenes import Scene
 from ungrid.radiance.frames import meeting_point
 from ungrid.sampling import Camera
@@ -114,3 +116,55 @@ def read_camera_path(path: Path) -> tuple[list[Camera], float | None]:
     if not cameras:
         raise InputError(f"{path.name} without cameras", "at least one in camera_path")
     return cameras, float(content["fps"]) if content.get("fps") else None
+
+
+def write_camera_path(path: Path, cameras: list[Camera], fps: float) -> None:
+    """Write cameras as `read_camera_path` reads them: the first one's size for all, principal points in the middle.
+
+    Args:
+        path: where to.
+        cameras: one for each frame.
+        fps: frames a second.
+
+    Raises:
+        InputError: if there are none, or the file cannot be written.
+    """
+    if not cameras:
+        raise InputError("a camera path without cameras", "at least one")
+    first = cameras[0]
+    frames = [
+        {
+            "camera_to_world": list(camera.pose),
+            "fov": math.degrees(2 * math.atan(0.5 * camera.height / camera.fy)),
+            "aspect": first.width / first.height,
+        }
+        for camera in cameras
+    ]
+    content = {
+        "camera_type": "perspective", "render_width": first.width, "render_height": first.height, "fps": fps,
+        "seconds": len(cameras) / fps, "camera_path": frames,
+    }  # fmt: skip
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content))
+
+
+def through(views: list[Camera], between: int) -> list[Camera]:
+    """A smooth path of cameras through views: `between` frames from one to the next, and one for the last.
+
+    Positions follow a cubic spline, turns one with continuous angular velocity and acceleration (scipy's `RotationSpline`), the
+    focal lengths in heights of the picture are linear in between. All have the size of the first view.
+    """
+    if len(views) < 2:
+        return list(views)
+    times = np.arange(len(views), dtype=float)
+    frames = np.linspace(0.0, times[-1], between * (len(views) - 1) + 1)
+    poses = np.stack([view.matrix for view in views])
+    made = np.tile(np.eye(4), (len(frames), 1, 1))
+    made[:, :3, :3] = RotationSpline(times, Rotation.from_matrix(poses[:, :3, :3]))(frames).as_matrix()
+    made[:, :3, 3] = CubicSpline(times, poses[:, :3, 3])(frames)
+    width, height = views[0].width, views[0].height
+    focal = height * np.interp(frames, times, [view.fy / view.height for view in views])
+    return [
+        Camera(tuple(pose.ravel().tolist()), width, height, f, f, width / 2, height / 2)
+        for pose, f in zip(made, focal.tolist(), strict=True)
+    ]

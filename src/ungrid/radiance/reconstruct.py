@@ -32,12 +32,14 @@ from ungrid.radiance.lattice import Lattice, new_field, refined, within_hull
 from ungrid.radiance.paths import seen_by
 from ungrid.radiance.pictures import Pictures, draw_rays, has_surroundings, read_pictures, smaller, that_reach
 from ungrid.radiance.refine import refined_poses
+from ungrid.radiance.render import Renderer
 from ungrid.sampling import CameraArrays
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
 
 Report = Callable[[dict[str, float]], None]
+Watch = Callable[[Renderer], None]
 
 NODES_PER_PIXEL = 0.8  # of the last lattice, along its longest axis, at most
 NODES = ((60.0, 160), (900.0, 256), (math.inf, 320))  # at most, for fits of less than so many seconds
@@ -127,6 +129,7 @@ def reconstruct(
     seed: int = 0,
     threads: int | None = None,
     report: Report | None = None,
+    watch: Watch | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> FitResult:
@@ -144,6 +147,8 @@ def reconstruct(
         seed: of the rays and of the network's first weights.
         threads: of the CPU; None takes all cores.
         report: called with each row of the history.
+        watch: called after every step with a renderer of the field as it is then, for the call only; what it takes is not
+            counted as time of the fit, and it changes no bit of the result where the number of steps is given.
         checkpoint: a folder; it stays when the fit ends, for the caller to delete once the field is safe.
         resume: go on from the checkpoint where there is one.
 
@@ -165,7 +170,7 @@ def reconstruct(
         raise InputError("an alpha start of a scene with surroundings", "one of the two")
     extent = extent_of(scene, box, unbounded=unbounded)
     compile_kernels(count)
-    run = _Run(scene, extent, pictures, limits, seed, count, report, checkpoint, alpha_start, refine_poses)
+    run = _Run(scene, extent, pictures, limits, seed, count, report, watch, checkpoint, alpha_start, refine_poses)
     if resume and checkpoint is not None:
         run.restore(read_checkpoint(checkpoint))
     run.setup_seconds = time.perf_counter() - began
@@ -230,10 +235,10 @@ class _Run:
 
     def __init__(
         self, scene: Scene, extent: Extent, pictures: Pictures, limits: Limits, seed: int, threads: int,
-        report: Report | None, checkpoint: Path | None, alpha_start: bool, refine_poses: bool,
+        report: Report | None, watch: Watch | None, checkpoint: Path | None, alpha_start: bool, refine_poses: bool,
     ) -> None:  # fmt: skip
         self.scene, self.extent, self.pictures, self.limits = scene, extent, pictures, limits
-        self.seed, self.threads, self.report, self.checkpoint = seed, threads, report, checkpoint
+        self.seed, self.threads, self.report, self.watch, self.checkpoint = seed, threads, report, watch, checkpoint
         self.random = np.random.default_rng(seed)
         self.alpha_start, self.refine_poses = alpha_start, refine_poses
         budget = limits.budget if limits.steps is None else None
@@ -275,12 +280,20 @@ class _Run:
             self.one_step(progress)
             if not math.isfinite(self.error):
                 return Outcome.diverged
+            if self.watch is not None:
+                self.let_watch(self.watch)
             if self.seconds >= self.next_report:
                 self.observe()
             if self.checkpoint is not None and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
                 self.save()
             interrupts.check()
         return Outcome.budget if self.limits.steps is None else Outcome.steps
+
+    def let_watch(self, watch: Watch) -> None:
+        """Shows the field as it is; the clock of the fit stands still meanwhile."""
+        start = time.perf_counter()
+        watch(Renderer(self.lattice.field, self.lattice))
+        self.began += time.perf_counter() - start
 
     def enter(self, number: int) -> None:
         """Go on to a finer lattice and larger pictures."""

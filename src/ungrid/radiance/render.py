@@ -26,16 +26,17 @@ class Renderer:
 
     Args:
         field: on the CPU.
+        lattice: the arrays of a `BrickField`, where they are at hand.
 
     Raises:
         InputError: if it is no radiance field.
     """
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Field, lattice: Lattice | None = None) -> None:
         if not isinstance(field, BrickField | NerfField):
             raise InputError(f"views of a {type(field).__name__}", "a radiance field")
         self.field = field
-        self.lattice = Lattice(field) if isinstance(field, BrickField) else None
+        self.lattice = lattice or (Lattice(field) if isinstance(field, BrickField) else None)
 
     def view(self, camera: Camera, quantity: str = "value") -> np.ndarray:
         """A picture (height, width, channels).

@@ -16,9 +16,10 @@ from ungrid.domains import RegularGrid, TriangleMesh
 from ungrid.encodings.grid import PAD
 from ungrid.objectives import Term
 from ungrid.sampling import GridBatches, GridSamples, PointSamples
+from ungrid.signals.bandwidth import Bandwidth, choose_bandwidth
 from ungrid.signals.between import fills_gaps, learned
 from ungrid.signals.fit import Source, choose_method, compile_kernels, load_samples
-from ungrid.signals.gridded import split_grid
+from ungrid.signals.gridded import SCORED_BATCHES, split_grid
 from ungrid.signals.measurements import FOLDS, measurements
 from ungrid.signals.methods import Recipe, neural_field, recipe
 from ungrid.signals.points import equivalent_grid, split_points
@@ -26,8 +27,10 @@ from ungrid.signals.shapes import pool, shape_grid
 from ungrid.signals.spline_cost import FEW, Work, machine_speed
 from ungrid.signals.spline_posterior import node_count
 from ungrid.solvers import Limits
+from ungrid.solvers.loop import REPORTED_SHARE
 
 PROBE_SECONDS = 0.3
+PASSES = 3  # through the field in a step, for one in a report: there, back by the values, back by the weights
 CORNER = 96  # samples on a side of what is tried of a picture
 COPIES = 8  # of the weights: gradients, moments, the best field, the file
 BYTES_PER_SAMPLE = 12
@@ -48,9 +51,9 @@ def plan(
 
     Returns:
         method, samples (values that it is fitted to), parameters, bytes (of the file), seconds and memory_mb. Seconds: the
-        budget, or for a number of steps those steps at the speed of the few that are tried for 0.3 s. The closed form of
-        scattered samples takes the budget for its search and adds the table and the fits by a model of their cost, at the
-        speed of a small factorisation that is tried.
+        budget, or for a number of steps those steps and their reports at the speed of the few that are tried for 0.3 s; and
+        the choice of a bandwidth. The closed form of scattered samples takes the budget for its search and adds the table and
+        the fits by a model of their cost, at the speed of a small factorisation that is tried.
 
     Raises:
         InputError: if the source or an argument cannot be used.
@@ -60,21 +63,27 @@ def plan(
     if isinstance(samples, PointSamples) and method == "auto":
         return _closed_form(samples, limits)
     out_names: tuple[str, ...] = ("distance",)
+    chosen: Bandwidth | None = None
     if isinstance(samples, TriangleMesh):
         grid, count = shape_grid(samples), pool(limits)
     elif isinstance(samples, PointSamples):
         given = split_points(samples, holdout, 0)[0]
         grid, out_names, count = equivalent_grid(given), given.out_names, given.values.size
+        chosen = choose_bandwidth(name, given, seed=0)
     else:
         kept = split_grid(samples, holdout, 0)[0]
         if fills_gaps(method, holdout, kept):
             return _between(kept)
         grid, out_names, count = kept.grid, kept.out_names, kept.values.size - kept.missing * len(kept.out_names)
-    parts = recipe(name, grid, len(out_names), seed=0)
+        chosen = choose_bandwidth(name, kept, seed=0)
+    parts = recipe(name, grid, len(out_names), seed=0, bandwidth=None if chosen is None else chosen.value)
     parameters = sum(p.numel() for part in (parts.encoding, parts.network) for p in part.parameters())
     seconds = limits.budget
     if limits.steps is not None:
-        seconds = limits.steps * step_seconds(parts, grid, out_names, choose_device(device))
+        scored = SCORED_BATCHES * min(1 / REPORTED_SHARE, limits.steps) / PASSES  # of reports, in steps
+        seconds = (limits.steps + scored) * step_seconds(parts, grid, out_names, choose_device(device))
+    if chosen is not None:
+        seconds += chosen.seconds
     return _rows(name, count, parameters, seconds, count * BYTES_PER_SAMPLE + parameters * 4 * COPIES)
 
 

@@ -10,7 +10,7 @@ Convention: ``unit = (x - center) / scale`` for every axis; then an encoding,
 then layers ``activation(factor * (weight h + bias))``, weights (outputs, inputs), and, where there is one, a linear `skip`
 from the features to the values; then ``value * value_scale + value_offset``. JavaScript numbers are float64, so the page
 has the values of the field in double precision. A field may also be made of others: "slabs" of `SlabField`, "steps" of
-`SteppedField`.
+`SteppedField`. Scenes are described in `ungrid.radiance.page`.
 
 An array is the number of its entry in the list of arrays. Its bytes are little-endian and lie plane by plane, the first
 bytes of all its numbers before all second ones, which lets deflate find what they have in common; an array of the type
@@ -92,7 +92,11 @@ def describe(u: Field, numbers: Numbers, *, step: float | None = None) -> Entry:
     if isinstance(u, SteppedField):
         return {**common, "kindOfField": "steps", "space": describe(u.space, numbers), "times": list(u.times)}
     if not isinstance(u, NeuralField):
-        raise InputError(f"a {type(u).__name__} for a page", "a neural field, or one of slabs or steps of time")
+        raise InputError(
+            f"a {type(u).__name__} for a page",
+            "a neural field, or one of slabs or steps of time",
+            "scenes have `ungrid.radiance.share_scene`",
+        )
     return {
         **common,
         "kindOfField": "network",

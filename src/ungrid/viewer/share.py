@@ -30,8 +30,12 @@ SCRIPTS = (
     "numbers.js", "functions.js", "evaluator.js", "equation_encodings.js", "composed.js", "shaders.js", "gpu.js", "plain.js",
     "colours.js", "readout.js",
 )  # fmt: skip
-VIEWS = {"picture": ("frames.js", "picture.js", "profile.js"), "sound": ("samples.js", "sound.js")}
-SHAPE = "shape.js"  # before the views of a shape
+VIEWS = {
+    "picture": ("frames.js", "picture.js", "profile.js"),
+    "sound": ("samples.js", "sound.js"),
+    "scene": ("frames.js", "bricks.js", "scene_gpu.js", "orbit.js", "scene.js"),
+}
+SHAPE = ("orbit.js", "shape.js")  # before the views of a shape
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 PROBES = 4096  # random points at which the effect of rounding is measured
 BITS = range(6, 16)  # of a rounded number, besides its sign
@@ -51,7 +55,8 @@ class SharedPage:
     Attributes:
         path: the page.
         size: its bytes.
-        rounding: the largest change of a value by rounded numbers at 4096 random points; 0 where they are not rounded.
+        rounding: the largest change of a value by rounded numbers at 4096 random points, in a scene of a colour of 4096
+            rays; 0 where they are not rounded.
     """
 
     path: Path
@@ -86,9 +91,7 @@ def share(
         InputError: if the page has no evaluator or no view for this field, the picture is of another kind, or the path
             cannot be written.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"the name {target.name!r} for a page", "a name that ends in .html")
+    target = page_path(path)
     view = _view(u)
     numbers = Numbers()
     step, rounding = _step(u, tolerance)
@@ -112,10 +115,31 @@ def share(
         description["range"] += [*description["range"][: len(u.out_names)], *[[-most, most] for most in largest]]
     if against is not None:
         description["against"] = _picture(u, against)
+    return SharedPage(target, write_page(target, description, numbers), rounding)
+
+
+def page_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a page.
+
+    Raises:
+        InputError: if its name does not end as that of a page.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"the name {target.name!r} for a page", "a name that ends in .html")
+    return target
+
+
+def write_page(target: Path, description: Entry, numbers: Numbers) -> int:
+    """Write a description and its numbers as a page with the scripts of its view, and give its bytes.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     content = _page(description, numbers)
     with replacing(target) as temporary:
         temporary.write_text(content, encoding="utf-8")
-    return SharedPage(target, target.stat().st_size, rounding)
+    return target.stat().st_size
 
 
 def _view(u: Field) -> str:
@@ -230,7 +254,7 @@ def _data_uri(values: np.ndarray) -> str:
 def _page(description: Entry, numbers: Numbers) -> str:
     view = description["view"]
     solid = "solid" in description
-    scripts = "\n".join(_asset(name) for name in (*SCRIPTS, *[SHAPE] * solid, *VIEWS[view], "start.js"))
+    scripts = "\n".join(_asset(name) for name in (*SCRIPTS, *SHAPE * solid, *VIEWS[view], "start.js"))
     given = json.dumps({**description, "arrays": numbers.entries}, allow_nan=False).replace("<", "\\u003c")
     parts = {
         "TITLE": html.escape(description["title"]),

@@ -1,7 +1,7 @@
 // Fields that are made of others, and what is shown beside a solution; all with the interface of `Evaluator`.
 
 function makeEvaluator(field) {
-  const made = { slabs: SlabEvaluator, steps: SteppedEvaluator }[field.kindOfField] ?? Evaluator;
+  const made = EVALUATORS[field.kindOfField];
   if (!field.beside.length) return new made(field);
   const own = { ...field, channels: field.own, out_names: field.out_names.slice(0, field.own), beside: [] };
   return new Compared(field, new made(own));
@@ -151,3 +151,5 @@ class Outline {
     return inside;
   }
 }
+
+const EVALUATORS = { network: Evaluator, slabs: SlabEvaluator, steps: SteppedEvaluator }; // by kinds of fields

@@ -21,7 +21,7 @@ class GpuEngine {
   static make(field, canvas) {
     const gl = canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false, alpha: false });
     if (!gl || !gl.getExtension("EXT_color_buffer_float")) return null;
-    return new GpuEngine(field, canvas, gl);
+    return new this(field, canvas, gl);
   }
 
   constructor(field, canvas, gl) {
@@ -32,14 +32,18 @@ class GpuEngine {
   }
 
   build() {
-    const { gl, field } = this;
+    const { gl } = this;
     gl.getExtension("EXT_color_buffer_float");
     gl.bindVertexArray(gl.createVertexArray());
-    this.lattice = field.encoding.kind === "grid" ? new GridProgram(this) : new LayerPrograms(this);
+    this.lattice = this.makeLattice();
     this.tile = this.lattice.tile;
     this.presentProgram = new Program(gl, PRESENT_SHADER);
     this.blank = this.texture(1, 1, 1, new Float32Array(1));
     this.pixels = null;
+  }
+
+  makeLattice() {
+    return this.field.encoding.kind === "grid" ? new GridProgram(this) : new LayerPrograms(this);
   }
 
   // After the browser has taken the graphics away and given them back: everything again, then `restored`.
@@ -106,7 +110,9 @@ class GpuEngine {
     const values = new Float64Array(width * height * field.channels);
     fillPlainly(makeEvaluator(field), { width, values }, { x: 0, y: 0, width, height }, view, 1);
     const texels = new Float32Array(width * height * 4);
-    values.forEach((value, p) => (texels[4 * Math.floor(p / field.channels) + (p % field.channels)] = value));
+    values.forEach((value, p) => {
+      texels[4 * Math.floor(p / field.channels) + (p % field.channels)] = Number.isNaN(value) ? NONE : value;
+    });
     gl.bindTexture(gl.TEXTURE_2D, this[target].texture);
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, gl.FLOAT, texels);
   }
@@ -160,7 +166,8 @@ class GpuEngine {
     this.into(target, 0, 0, width, height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.FLOAT, read);
     this.release(target);
-    return Array.from({ length: width * height }, (_, p) => Array.from(read.subarray(4 * p, 4 * p + field.channels)));
+    const known = (value) => (value > NOTHING ? NaN : value);
+    return Array.from({ length: width * height }, (_, p) => Array.from(read.subarray(4 * p, 4 * p + field.channels), known));
   }
 }
 
@@ -213,12 +220,13 @@ class Program {
   run(values) {
     const { gl } = this;
     gl.useProgram(this.program);
+    const samplers = [gl.SAMPLER_2D, gl.SAMPLER_3D, gl.UNSIGNED_INT_SAMPLER_3D];
     let unit = 0;
     for (const { name, type, location } of this.uniforms) {
       const value = values[name];
-      if (type === gl.SAMPLER_2D) {
+      if (samplers.includes(type)) {
         gl.activeTexture(gl.TEXTURE0 + unit);
-        gl.bindTexture(gl.TEXTURE_2D, value.texture);
+        gl.bindTexture(type === gl.SAMPLER_2D ? gl.TEXTURE_2D : gl.TEXTURE_3D, value.texture);
         gl.uniform1i(location, unit++);
       } else if (type === gl.INT || type === gl.BOOL) gl.uniform1iv(location, [value].flat().map(Number));
       else if (type === gl.INT_VEC2) gl.uniform2iv(location, value);
@@ -226,6 +234,7 @@ class Program {
       else if (type === gl.FLOAT) gl.uniform1f(location, value);
       else if (type === gl.FLOAT_VEC2) gl.uniform2fv(location, value);
       else if (type === gl.FLOAT_VEC3) gl.uniform3fv(location, value);
+      else if (type === gl.FLOAT_MAT4) gl.uniformMatrix4fv(location, true, value);
       else gl.uniform4fv(location, value);
     }
     gl.drawArrays(gl.TRIANGLES, 0, 3);

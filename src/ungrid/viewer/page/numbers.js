@@ -3,7 +3,9 @@
 // Convention: the bytes are deflated; an array's bytes are little-endian and lie plane by plane, the first bytes of all
 // its numbers before all second ones. Numbers of the type int16 count steps.
 
-const NUMBER_TYPES = { float32: Float32Array, float64: Float64Array, int16: Int16Array };
+const NUMBER_TYPES = {
+  float32: Float32Array, float64: Float64Array, int16: Int16Array, uint8: Uint8Array, uint16: Uint16Array,
+};
 
 async function readField() {
   const field = JSON.parse(document.getElementById("description").textContent);
@@ -39,5 +41,5 @@ function readArray(bytes, { type, step, offset, shape }) {
     for (let i = 0; i < count; i++) joined[i * width + plane] = bytes[offset + plane * count + i];
   }
   const numbers = new NUMBER_TYPES[type](joined.buffer);
-  return type === "int16" ? Float32Array.from(numbers, (n) => n * step) : numbers;
+  return type === "int16" ? new Float32Array(numbers).map((n) => n * step) : numbers;
 }

@@ -9,7 +9,7 @@ const ZOOM_STEP = 1.5;
 const PAN_SHARE = 0.1; // of the canvas, with an arrow key
 const SMALLEST_PIXEL = 1e-14; // in unit coordinates, whose float64 steps are about 1e-16
 const LARGEST_PIXEL = 4; // times the pixel of the whole picture
-const SPEECH_DELAY = 500;
+const TWO_FRAMES = 34; // milliseconds of a screen
 const WHOLE_TIME = 5; // seconds in which an evolution runs through
 
 class PictureView {
@@ -179,15 +179,7 @@ class PictureView {
   }
 
   showLegend() {
-    const scale = element("scale");
-    const context = scale.getContext("2d");
-    for (let x = 0; x < scale.width; x++) {
-      context.fillStyle = cssColour(scaled(x / (scale.width - 1), scaleOf(this.field, this.shown)));
-      context.fillRect(x, 0, 1, scale.height);
-    }
-    const [least, largest] = this.field.range[this.shown];
-    element("least").textContent = brief(least);
-    element("largest").textContent = brief(largest);
+    showScale(scaleOf(this.field, this.shown), this.field.range[this.shown]);
   }
 
   listen() {
@@ -307,10 +299,6 @@ function middle(places) {
   return [0, 1].map((k) => places.reduce((sum, place) => sum + place[k], 0) / places.length);
 }
 
-function apart([a, b]) {
-  return Math.hypot(a[0] - b[0], a[1] - b[1]);
-}
-
 // The place of the canvas along a third axis: its slider, and for clips the time that runs.
 class Slice {
   constructor(view, axis) {
@@ -366,6 +354,7 @@ class Slice {
 async function startView(field) {
   const surface = field.solid ? new ShapeView(field) : null;
   await surface?.shown;
+  if (surface) await new Promise((resolve) => setTimeout(resolve, TWO_FRAMES)); // it is seen before shaders are compiled
   const engine = makeEngine(field, element("canvas"));
   const view = new PictureView(field, engine);
   if (surface) surface.view = view;

@@ -133,6 +133,7 @@ function costOf(field) {
   const { encoding, network, arrays, kindOfField } = field;
   if (kindOfField === "slabs") return costOf({ ...field.parts[0], arrays });
   if (kindOfField === "steps") return costOf({ ...field.space, arrays });
+  if (kindOfField === "scene") return field.cost;
   const layers = network.layers.reduce((sum, { weight }) => sum + arrays[weight].length, 0);
   return layers + encodingCost(encoding);
 }

@@ -1,13 +1,15 @@
 // The table of values and derivatives at a point, and what all views share.
 
+const SPEECH_DELAY = 500; // milliseconds that keys rest before screen readers are told
+
 const element = (id) => document.getElementById(id);
 
 // WebGL2 where the browser has it and takes the shaders, else the plain engine: on a new canvas, since one that has
 // been asked for WebGL2 gives nothing else.
-function makeEngine(field, canvas) {
-  if (location.hash === "#plain" || !GpuEngine.canDraw(field)) return new PlainEngine(field, canvas);
+function makeEngine(field, canvas, Gpu = GpuEngine) {
+  if (location.hash === "#plain" || !Gpu.canDraw(field)) return new PlainEngine(field, canvas);
   try {
-    const engine = GpuEngine.make(field, canvas);
+    const engine = Gpu.make(field, canvas);
     if (engine) return engine;
   } catch (error) {
     console.info(`drawing without WebGL2: ${error.message}`);
@@ -29,6 +31,22 @@ function showValues(field, value, gradient) {
     row.append(cell("th", name, "row"), cell("td", field.precise ? exactly(value[c]) : value[c].toFixed(5)), ...rates);
     return row;
   }));
+}
+
+// The legend of a scale.
+function showScale(colours, [least, largest]) {
+  const scale = element("scale");
+  const context = scale.getContext("2d");
+  for (let x = 0; x < scale.width; x++) {
+    context.fillStyle = cssColour(scaled(x / (scale.width - 1), colours));
+    context.fillRect(x, 0, 1, scale.height);
+  }
+  element("least").textContent = brief(least);
+  element("largest").textContent = brief(largest);
+}
+
+function apart([a, b]) {
+  return Math.hypot(a[0] - b[0], a[1] - b[1]);
 }
 
 function cell(tag, text, scope = "") {

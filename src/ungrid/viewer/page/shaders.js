@@ -294,7 +294,10 @@ function vectorText(values) {
 }
 
 // Values as colours on the screen, bilinear where the lattice is another one; left of the slider the pixels.
+const NONE = 1e30; // stands for no value, which float32 textures need not hold
+const NOTHING = 1e25; // means of values and of none are above
 const PRESENT_SHADER = `${HEADER}
+#define NOTHING ${number(NOTHING)}
 uniform sampler2D values, pixels;
 uniform ivec2 size;
 uniform float factor;
@@ -341,5 +344,6 @@ void main() {
   }
   vec4 v = at.x < slider ? pixelAt(at) : valueAt(at);
   if (at.x < slider && channels == 2) v.g = v.a; // a grey pixel has its alpha in the last place, a value in the second
-  colour = vec4(colours ? composed(v) : scaled(v[shown]), 1.0);
+  if (colours) colour = vec4(composed(v), 1.0);
+  else colour = vec4(v[shown] > NOTHING ? background : scaled(v[shown]), 1.0);
 }`;

@@ -12,12 +12,13 @@ const MOST_STEPS = 160;
 const FRAME = 35; // milliseconds of a coarse picture, and of a batch of finer ones
 const SURFACE_FACTORS = [1, 2, 4, 8, 16];
 const START_RATE = 150; // rays a millisecond, before any is measured
-const TURN = 0.15; // radians, with an arrow key
 const NEWTON = 6; // at most, at the point that is probed; pixels take one step, whose error is the square of the lattice's
 
-class ShapeView {
+class ShapeView extends Orbit {
   // The view of slices comes later: the surface is what is looked at first.
   constructor(field) {
+    super();
+    Object.assign(this, { nearest: 0.3, farthest: 6 });
     Object.assign(this, { field, view: null, canvas: element("surface"), evaluator: makeEvaluator(field), rate: START_RATE });
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.lattice = new Lattice(field.solid, field.arrays[field.solid.values], 1);
@@ -28,7 +29,7 @@ class ShapeView {
     this.radius = Math.hypot(...this.low.map((low, k) => (this.high[k] - low) / 2));
     this.cell = Math.min(...field.solid.step);
     Object.assign(this, { cells: new Int32Array(3), parts: new Float64Array(3) });
-    Object.assign(this, { wanted: 0, held: new Map(), waiting: [], running: 0, pointer: null });
+    Object.assign(this, { wanted: 0, waiting: [], running: 0, pointer: null });
     this.timings = { first: null, coarse: null, fine: null };
     this.shown = new Promise((resolve) => (this.show = resolve)); // when there is a first picture
     this.listen();
@@ -37,23 +38,9 @@ class ShapeView {
   }
 
   listen() {
-    const { canvas } = this;
-    element("closer").addEventListener("click", () => this.zoomBy(1.25));
-    element("farther").addEventListener("click", () => this.zoomBy(0.8));
-    element("front").addEventListener("click", () => this.reset());
+    this.listenTo(this.canvas);
     element("cut").addEventListener("change", () => this.draw());
     element("through").addEventListener("input", () => element("cut").checked && this.draw());
-    canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
-    canvas.addEventListener("keydown", (event) => this.onKey(event));
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.held.set(event.pointerId, [event.clientX, event.clientY]);
-    });
-    canvas.addEventListener("pointermove", (event) => this.onMove(event));
-    for (const name of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(name, (event) => this.held.delete(event.pointerId));
-    }
-    canvas.addEventListener("pointerleave", () => this.point(null));
     new ResizeObserver(() => this.resize() && this.draw()).observe(element("surface-stage"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
@@ -72,47 +59,6 @@ class ShapeView {
   reset() {
     Object.assign(this, { yaw: 0.6, pitch: 0.45, distance: 1.55 });
     this.draw();
-  }
-
-  zoomBy(factor, since = undefined) {
-    this.distance = Math.min(6, Math.max(0.3, this.distance / factor));
-    this.draw(since);
-  }
-
-  turnBy(right, up, since = undefined) {
-    this.yaw += right;
-    this.pitch = Math.min(1.55, Math.max(-1.55, this.pitch + up));
-    this.draw(since);
-  }
-
-  onWheel(event) {
-    event.preventDefault();
-    const amount = Math.max(-300, Math.min(300, event.deltaY * (event.deltaMode === 1 ? 16 : 1)));
-    this.zoomBy(Math.exp(-amount / 600), performance.now());
-  }
-
-  onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = (event.shiftKey ? 3 : 1) * TURN;
-    const turns = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
-    if (turns[event.key]) this.turnBy(...turns[event.key]);
-    else if (event.key === "+" || event.key === "=") this.zoomBy(1.25);
-    else if (event.key === "-") this.zoomBy(0.8);
-    else if (event.key === "0" || event.key === "Home") this.reset();
-    else return;
-    event.preventDefault();
-    this.point(null);
-    this.speak();
-  }
-
-  // One pointer turns, two zoom.
-  onMove(event) {
-    if (!this.held.has(event.pointerId)) return this.point(event);
-    const before = [...this.held.values()];
-    const last = this.held.get(event.pointerId);
-    this.held.set(event.pointerId, [event.clientX, event.clientY]);
-    if (before.length === 2) return this.zoomBy(apart([...this.held.values()]) / Math.max(1, apart(before)));
-    return this.turnBy((last[0] - event.clientX) / 150, (event.clientY - last[1]) / 150);
   }
 
   // The camera's place and axes, in the order of the field's axes.

@@ -12,7 +12,6 @@ const COARSE = 40; // milliseconds for the first curve
 const LANE = 170; // css pixels
 const FOOT = 24; // below the lanes, for the axis
 const LABEL = 19;
-const SPEECH_DELAY = 500;
 
 class SoundView {
   constructor(field, engine) {

@@ -2,9 +2,11 @@
 //
 //   ready                       a promise: the first frame is there, perhaps a coarse one
 //   evaluate(points)            values (n, c) at points (n, d) in the user's units, float64
-//   gradient(points)            exact derivatives (n, c, d)
+//   gradient(points)            exact derivatives (n, c, d); not of scenes
 //   sample(view, width, height) values (width * height, c) as the drawing engine computes them, row by row; the view is
 //                               { origin, across, down } in the user's units
+//   density(points)             of a scene, whose own points (n, 6) are rays: at points (n, 3) of the world
+//   colour(points, directions)  of a scene: what points send against directions (n, 3)
 //   complete()                  a promise: nothing is left to draw
 //   engine, view, timings       which engine draws; the view; milliseconds: `first` frame since the page was opened,
 //                               `coarse` and `fine` frame since they were asked for
