@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,15 @@ def test_a_teacher_pulls() -> None:
     torch.testing.assert_close(half.loss(batch), alone.loss(batch) / 2)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Python's own handler, which scripts that start the tests in the background take away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_resumed_runs_have_the_same_bits(tmp_path: Path) -> None:
     schedule = Schedule(steps=12, warmup=3)
     whole = Training(network(), crops(), schedule)
