@@ -20,7 +20,8 @@ from pathlib import Path
 from ungrid._base.devices import choose_device, set_threads
 from ungrid.io import save_model
 from ungrid.networks import EDSR, LIIF, RDN, LightNetwork
-from ungrid.upscale import Crops, Schedule, Training, load, picture_files, processes, read_pictures
+from ungrid.solvers.processes import processes
+from ungrid.upscale import Crops, Schedule, Training, load, picture_files, read_pictures
 
 PAPER = {"steps": 1_000_000, "size": 16, "side": 48, "queries": 2304}
 LIGHT = {"steps": 20_000, "size": 8, "side": 32, "queries": None}
@@ -67,13 +68,14 @@ def main(words: list[str] | None = None) -> None:
         training = Training(network, crops, schedule, given.output.with_suffix(".checkpoint"))
         training.resume()
         training.run(report=lambda row: print({name: round(value, 5) for name, value in row.items()}, flush=True))
+        learned = training.averaged().cpu()
     if part[0] == 0:
         card = {
             "recipe": given.network, "data": [folder.name for folder in given.folders], "steps": training.done,
             "of_steps": steps, "seconds": round(training.seconds), "batch": crops.size, "side": crops.side,
             "queries": crops.queries, "spoil": given.spoil, "init": given.init and given.init.name,
         }  # fmt: skip
-        save_model(training.averaged().cpu(), given.output, card=card, half=light)
+        save_model(learned, given.output, card=card, half=light)
 
 
 BUILT = {"edsr": lambda: LIIF(EDSR()), "rdn": lambda: LIIF(RDN()), "light": LightNetwork}

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ungrid import fields
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
-from ungrid.fields import BrickField, NerfField, RadianceField
+from ungrid.fields import BlockField, BrickField, NerfField, RadianceField
+from ungrid.fields.blocks import divided
 from ungrid.io import load, save
 
 BOX = Box(Axis("x", 2.0, 5.0, "m"), Axis("y", -1.0, 2.0, "m"), Axis("z", 0.0, 3.0, "m"))
@@ -30,6 +31,10 @@ def bricks(seed: int) -> BrickField:
     return field
 
 
+def blocks(seed: int) -> BlockField:
+    return divided(bricks(seed), (2, 1, 2))
+
+
 def networks(seed: int) -> NerfField:
     return NerfField(
         BOX, (2, 2, 2), frame=FRAME, background=(0.1, 0.2, 0.3), view={"width": 4}, width=8, depth=3, octaves=2,
@@ -42,7 +47,7 @@ def waves(seed: int) -> NerfField:
 
 
 SAMPLES: dict[str, Callable[[int], RadianceField]] = {
-    "BrickField": bricks, "NerfField": networks, "NerfField, sine layers": waves,
+    "BlockField": blocks, "BrickField": bricks, "NerfField": networks, "NerfField, sine layers": waves,
 }  # fmt: skip
 Make = Callable[[int], RadianceField]
 

@@ -36,6 +36,7 @@ from ungrid.encodings import (
     SplineGrid,
 )
 from ungrid.fields import (
+    BlockField,
     BrickField,
     Field,
     FunctionField,
@@ -150,6 +151,10 @@ SAMPLES: dict[str, Callable[[], Field]] = {
 }
 REFUSED: dict[str, tuple[Callable[[], Field], str]] = {
     "PatchField": (lambda: PatchField((over_time(),)), "PatchField"),
+    "BlockField": (
+        lambda: BlockField((BrickField(SCENE, (1, 1, 1), 1, width=4),), ((0,), (0,), (0,))),
+        "BlockField",
+    ),
     "BrickField": (lambda: BrickField(SCENE, (1, 1, 1), 1, width=4), "BrickField"),
     "NerfField": (lambda: NerfField(SCENE, (1, 1, 1), width=4, depth=2, octaves=1, direction_octaves=1), "NerfField"),
     "LatentField": (

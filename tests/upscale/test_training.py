@@ -178,29 +178,33 @@ ungrid.upscale.training.BFLOAT16 = False  # its roundings would hide what is com
 rank, folder = int(sys.argv[2]), Path(sys.argv[3])
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-training = t.Training(t.network(), t.crops(part=(rank, 2)), t.Schedule(steps=int(sys.argv[4]), warmup=2), folder / "check")
+schedule = t.Schedule(steps=int(sys.argv[4]), warmup=2)
+training = t.Training(t.network(), t.crops(part=(rank, 2)), schedule, folder / "check", sharded=sys.argv[5] == "True")
 training.loss(training.source.batch(0)).backward()
-grads = {name: value.grad for name, value in training.network.named_parameters() if value.grad is not None}
+whole = ungrid.upscale.training._whole
+grads = {name: whole(value.grad) for name, value in training.network.named_parameters() if value.grad is not None}
 torch.save(grads, folder / f"grads{rank}.pt")
 training.run(every=3)
-torch.save(training.average, folder / f"average{rank}.pt")
+torch.save(training.averaged().state_dict(), folder / f"average{rank}.pt")
 """
 
 
-def start(folder: Path, steps: int) -> list[subprocess.Popen[bytes]]:
+def start(folder: Path, steps: int, *, sharded: bool = False) -> list[subprocess.Popen[bytes]]:
     (folder / "meeting").unlink(missing_ok=True)
     (folder / "program.py").write_text(PROGRAM)
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"}
     environment.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, str(folder / "program.py"), str(Path(__file__).parent)]
-    return [subprocess.Popen([*words, str(k), str(folder), str(steps)], env=environment) for k in range(2)]
+    ranks = ([str(rank), str(folder), str(steps), str(sharded)] for rank in range(2))
+    return [subprocess.Popen([*words, *arguments], env=environment) for arguments in ranks]
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gradients of halves are those of the whole batch; killed in the middle, they go on from the checkpoint."""
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool) -> None:
+    """Gradients of halves are those of the whole batch; what two processes wrote, one reads, to the same bits."""
     monkeypatch.setattr("ungrid.upscale.training.BFLOAT16", False)
-    for process in start(tmp_path, 6):
+    for process in start(tmp_path, 6, sharded=sharded):
         assert process.wait(200) == 0
     alone = Training(network(), crops(), Schedule(steps=6, warmup=2))
     alone.loss(alone.source.batch(0)).backward()
@@ -214,6 +218,12 @@ def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     together = torch.load(tmp_path / "average0.pt", weights_only=True)
     for name, value in alone.average.items():
         torch.testing.assert_close(together[name], value, atol=1e-4, rtol=1e-3)
+    reader = Training(network(), crops(), Schedule(steps=6, warmup=2), tmp_path / "check")
+    assert reader.resume()
+    assert reader.done == 6
+    assert len(reader.optimizer.state) == len(alone.optimizer.state)
+    for name, value in reader.averaged().state_dict().items():
+        assert torch.equal(value, together[name])
 
 
 @pytest.mark.slow

@@ -144,6 +144,25 @@ def test_a_slider_of_time(visit, tmp_path):
     assert page.errors == []
 
 
+def test_sliders_of_the_number_of_a_family(visit, tmp_path):
+    """The number, not its logarithm: beside the curve of a line, and beside the slices of what is over space and time."""
+    number = Axis("log_nu", np.log(0.01), np.log(1.0), "1 (nu)")
+    u = solution(WAVES, Box(number, Axis("x", 0.0, 2.0, "m")))
+    page = visit(share(u, tmp_path / "line.html").path, size=(300, 500))
+    assert page.run("document.getElementById('moment-name').textContent") == "nu"
+    page.run("{ const s = document.getElementById('moment'); s.value = 500; s.dispatchEvent(new Event('input')); }")
+    assert page.run("document.getElementById('moment-value').textContent") == "nu = 0.1"
+    curve = page.run("[...ungrid.view.profile.values()]")
+    points = np.stack([np.full(241, np.log(0.1)), np.linspace(0, 2, 241)], axis=1)
+    np.testing.assert_allclose(np.array(curve)[:, None], u(points), atol=1e-9)
+    wave = RandomFeatures(3, 9, scale=(1.0,) * 3, extent=(1.0,) * 3)
+    over = solution(wave, Box(number, Axis("x", 0.0, 2.0, "m"), Axis("t", 0.0, 2.0, "s")))
+    slices = visit(share(over, tmp_path / "time.html").path, size=(300, 500))
+    assert slices.run("document.getElementById('through-name').textContent") == "nu"
+    assert slices.run("document.getElementById('through-value').textContent") == "0.1"
+    assert page.errors == slices.errors == []
+
+
 def test_slices_of_time(visit, tmp_path):
     """A plane over time has the slider of slices, which runs."""
     page = visit(share(over_time(), tmp_path / "page.html").path, size=(200, 300))

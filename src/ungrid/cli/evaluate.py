@@ -52,7 +52,7 @@ def evaluate(
         header = io.read_header(field)
         origin = header.get("provenance", {})
         source = against or own_source(field, origin)
-        if header["class"] in ("BrickField", "NerfField"):
+        if header["class"] in ("BlockField", "BrickField", "NerfField"):
             evaluate_scene(run, field, source, origin)
             return
         reading = reading_of(origin, source, against is None)

@@ -89,10 +89,16 @@ def nerf(
         from ungrid.io.scenes import has_cameras, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
+        process, count = run.processes()
         reading: dict[str, Any] = {"background": GREYS[background], "holdout": holdout, "shrink": shrink}
         if view:
             require("viser", "view")  # before hours may have gone into cameras
         alone = scene.exists() and not has_cameras(scene) and photographs_of(scene, target)
+    if count > 1 and (alone or method == "nerf" or view):
+        raise InputError(
+            f"{count} processes for --method nerf, for --view, or for photographs whose cameras are to be found",
+            "photographs with cameras, --method bricks", "one process alone finds cameras, and writes them beside the field",
+        )  # fmt: skip
     poses: dict[str, str] = {}
     if alone and not run.common.plan:
         poses = find_cameras(run, alone, target, sequential=not scene.is_dir())
@@ -128,6 +134,8 @@ def nerf(
             result = radiance.reconstruct_nerf(given, device=run.device, **options)
         else:
             result = radiance.reconstruct(given, unbounded=unbounded, watch=watch, **choices, **options)
+    if process > 0:
+        return
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
     shown, factor = result.field, 1.0
     if scale_by is not None:

@@ -15,6 +15,7 @@ SHOWN = (
     "iou",
     "relative_l2",
     "relative_residual",
+    "disagreement",
 )  # the first of these that a row has
 
 

@@ -58,6 +58,7 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)  # further entries of the JSON object
     opened: ExitStack = field(default_factory=ExitStack)  # what is closed when the verb has ended
+    process: int = 0  # this one's number among those that torchrun has started; only the first one answers
     code: int = DONE
     began: float = field(default_factory=time.perf_counter)
 
@@ -68,7 +69,8 @@ class Run:
                 check_target(self.common.report, (".html", ".htm"))
             with self.opened:
                 function(self, **arguments)
-            self._write_report()
+            if self.process == 0:
+                self._write_report()
         except UngridError as error:
             self._fail(str(error), WRONG_INPUT)
         except KeyboardInterrupt:
@@ -77,7 +79,7 @@ class Run:
             self._fail(f"{error.filename}: {error.strerror}", WRONG_INPUT)
         except MemoryError:
             self._fail("out of memory; expected less data or a smaller --size", FAILED)
-        if self.common.json:
+        if self.common.json and self.process == 0:
             sys.stdout.write(json.dumps(finite(self.summary()), allow_nan=False) + "\n")
         return self.code
 
@@ -98,6 +100,13 @@ class Run:
             "metrics": {**self.metrics, "peak_memory_mb": round(peak_memory() / 1e6, 1)},
             **self.details,
         }
+
+    def processes(self) -> tuple[int, int]:
+        """Join the other processes that torchrun has started, until the verb ends: this one's number, and how many there are."""
+        from ungrid.solvers.processes import processes
+
+        self.process, count = self.opened.enter_context(processes())
+        return self.process, count
 
     @contextmanager
     def setting_up(self) -> Iterator[None]:

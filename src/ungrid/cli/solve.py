@@ -45,6 +45,9 @@ def solve(
     solver: Annotated[
         str, Option("--solver", metavar="NAME", help="auto, features, gauss-newton, broyden or adam (whole networks).")
     ] = "auto",
+    parts: Annotated[
+        int | None, Option(min=2, help="Overlapping parts, solved side by side; under torchrun by its processes.")
+    ] = None,
     gallery: Annotated[bool, Option("--list", help="Print the names of the gallery.")] = False,
 ) -> None:
     """Solve a differential equation with its boundary and initial conditions."""
@@ -63,6 +66,7 @@ def solve(
         from ungrid.certificates import certifier
         from ungrid.io import save
 
+        process, _ = run.processes()
         chosen, posed = chosen_problem(problem)
         if reference:
             pde.check_reference(posed)  # before any work is done
@@ -72,10 +76,14 @@ def solve(
                          "seconds": run.common.budget or 10.0, "output": str(target)})  # fmt: skip
         return
     budget: dict[str, Any] = {} if run.common.budget is None else {"budget": run.common.budget}
+    given: dict[str, Any] = {"seed": run.common.seed, "threads": run.common.threads, **budget}
     with progress(run) as report:
-        result = pde.solve(
-            posed, solver=solver, seed=run.common.seed, threads=run.common.threads, report=report, **budget
-        )
+        if parts is None:
+            result = pde.solve(posed, solver=solver, report=report, **given)
+        else:
+            result = pde.solve_in_parts(posed, parts, report=report, **given)
+    if process > 0:
+        return
     record(run, result)
     run.details["problem"] = posed.name
     kept = {k: v for k, v in result.stats.items() if isinstance(v, (bool, int, float, str, dict))}

@@ -37,13 +37,13 @@ class Prepared:
     Attributes:
         network: with the weights that it begins with.
         source: from (rank, ranks) to what draws this process's batches.
-        measure: PSNRs in dB at the end, by name.
+        measure: PSNRs in dB of what came of it, by name.
         card: of the data.
     """
 
     network: "ContinuousNetwork | LightVideo | VideoINR"
     source: "Callable[[tuple[int, int]], Source]"
-    measure: Callable[[], dict[str, Any]]
+    measure: Callable[[Any], dict[str, Any]]
     card: dict[str, Any]
 
 
@@ -76,6 +76,9 @@ def train(
     ] = None,
     teacher: Annotated[Path | None, Option(metavar="M.model", help="Of liif: learn from its answers, too.")] = None,
     spoil: Annotated[bool, Option("--spoil", help="Of liif: small pictures get noise and the blocks of JPEG.")] = False,
+    sharded: Annotated[
+        bool, Option("--sharded", help="Under torchrun: each process keeps its share of the weights only.")
+    ] = False,
     half: Annotated[bool, Option("--half", help="Store the weights in 16 bits: half the file.")] = False,
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False,
 ) -> None:
@@ -100,8 +103,10 @@ def train(
         from ungrid.io import save_model
         from ungrid.solvers import Outcome, remove_checkpoint
         from ungrid.solvers.checkpoint import read_checkpoint
-        from ungrid.upscale import Schedule, Training, load, processes
+        from ungrid.solvers.processes import of_first
+        from ungrid.upscale import Schedule, Training, load
 
+        part = run.processes()
         seed = run.common.seed
         if kind == "liif":
             drawn = None if network == "light" or scale else queries
@@ -112,27 +117,26 @@ def train(
         taught = None if teacher is None else load(teacher).to(run.device).network
     checkpoint = output.with_suffix(".checkpoint")
     rate = lr or RATES.get(network, OTHER_RATE)
-    with processes() as part:
-        source = prepared.source(part)
-        stored = read_checkpoint(checkpoint) if resume else None
-        steps = run.common.steps or (stored["steps"] if stored else None)
-        if steps is None or run.common.plan:
-            speed = seconds_of_step(built, prepared.source((0, 1)))
-            steps = steps or max(1, int((run.common.budget or 600.0) / speed))
-        if run.common.plan:
-            run.details["plan"] = {"steps": steps, "seconds": steps * speed, **prepared.card}
-            run.answer_rows({**run.details["plan"], "output": str(output)})
-            return
-        training = Training(built, source, Schedule(steps=steps, lr=rate), checkpoint, teacher=taught)
-        if resume and not training.resume():
-            run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
-        with progress(run) as report:
-            outcome = training.run(report=report if part[0] == 0 else None, seconds=run.common.budget)
-        if part[0] > 0:
-            return
-    training.averaged()
-    built.cpu()
-    found = prepared.measure()
+    source = prepared.source(part)
+    stored = read_checkpoint(checkpoint) if resume else None
+    steps = run.common.steps or (stored["steps"] if stored else None)
+    if steps is None or run.common.plan:
+        speed = seconds_of_step(built, prepared.source((0, 1)))
+        steps = steps or max(1, int((run.common.budget or 600.0) / speed))
+        steps = int(of_first(steps))  # processes differ in speed
+    if run.common.plan:
+        run.details["plan"] = {"steps": steps, "seconds": steps * speed, **prepared.card}
+        run.answer_rows({**run.details["plan"], "output": str(output)})
+        return
+    training = Training(built, source, Schedule(steps=steps, lr=rate), checkpoint, teacher=taught, sharded=sharded)
+    if resume and not training.resume():
+        run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
+    with progress(run) as report:
+        outcome = training.run(report=report if part[0] == 0 else None, seconds=run.common.budget)
+    built = training.averaged().cpu()
+    if part[0] > 0:
+        return
+    found = prepared.measure(built)
     card = {
         "kind": kind, "network": network, "without": without or [], **prepared.card, "steps": training.done,
         "of_steps": steps, "batch": batch, "side": side, "lr": rate, "seed": seed, "seconds": training.seconds,
@@ -168,7 +172,7 @@ def of_pictures(
         return Crops(pictures, size=batch, side=side, part=part, seed=seed, **given)
 
     card = {"pictures": len(pictures), "held_out": len(held), "queries": queries, "scale": scale, "spoil": spoil}
-    return Prepared(built, source, lambda: measured(built, held, side), card)
+    return Prepared(built, source, lambda network: measured(network, held, side), card)
 
 
 def of_clips(
@@ -191,7 +195,7 @@ def of_clips(
         return Moments(pictures, clips, size=batch, side=side, scale=scale, part=part, seed=seed)
 
     card = {"pictures": len(pictures), "clips": [path.name for path in found], "shrink": SHRINK, "scale": scale}
-    return Prepared(built, source, dict, card)
+    return Prepared(built, source, lambda network: {}, card)
 
 
 def built_network(name: str, without: list[str], scale: int | None, seed: int) -> "ContinuousNetwork":

@@ -45,8 +45,11 @@ def render_views(
         run.details["plan"] = {"views": len(cameras), "size": f"{cameras[0].width}x{cameras[0].height}"}
         run.answer_rows({**run.details["plan"], "output": str(output)})
         return
+    process, _ = run.processes()
     renderer = Renderer(u)
     frames = coloured([renderer.view(camera, quantity) for camera in cameras], quantity, u.background)
+    if process > 0:
+        return
     shape = frames[0].shape[:2]
     if clip:
         box = Box(Axis("t", 0.0, len(frames) / rate, "s"), *RegularGrid.isotropic(shape, ("y", "x")).box.axes)

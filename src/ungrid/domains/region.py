@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
+import scipy  # whose statistics are imported where they are first used: they take a second
 
 from ungrid._base.errors import InputError
 from ungrid.domains.bodies import Body, LineBody, PlaneBody, Rule
@@ -113,7 +113,7 @@ class Region(Domain):
         """
         if method not in _METHODS or n < 0:
             raise InputError(f"{n} points by {method!r}", f"n >= 0 and one of {', '.join(_METHODS)}")
-        cube = qmc.Sobol(self.dim, scramble=True, seed=rng) if method == "sobol" else None
+        cube = scipy.stats.qmc.Sobol(self.dim, scramble=True, seed=rng) if method == "sobol" else None
         rate = max(self.measure / float(np.prod(self.high - self.low)), 1e-6)
         return accepted(self, n, rate, cube, rng)
 
@@ -241,7 +241,7 @@ def accepted(
     domain: "Region | ungrid.domains.spacetime.SpaceTime",
     n: int,
     rate: float,
-    cube: qmc.Sobol | None,
+    cube: "scipy.stats.qmc.Sobol | None",
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The first n points of the bounding box that lie inside; `rate` of them are expected to."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import qmc
+import scipy  # whose statistics are imported where they are first used: they take a second
 
 from ungrid._base.errors import InputError
 from ungrid.domains.bodies import Rule, tensor_rule
@@ -120,7 +120,7 @@ class SpaceTime(Domain):
         """`n` points (n, d + 1) strictly inside, uniform over the region and the time."""
         if method == "uniform":
             return self._joined(self.region.sample(n, rng, method), self.time.sample(n, rng, method))
-        cube = qmc.Sobol(self.dim, scramble=True, seed=rng)
+        cube = scipy.stats.qmc.Sobol(self.dim, scramble=True, seed=rng)
         rate = max(self.measure / float(np.prod(self.high - self.low)), 1e-6)
         return accepted(self, n, rate, cube, rng)
 

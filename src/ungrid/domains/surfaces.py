@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import scipy  # whose statistics are imported where they are first used: they take a second
 from scipy.spatial import cKDTree
-from scipy.stats import qmc
 
 from ungrid._base.errors import InputError
 from ungrid.domains.bodies import sphere_rule
@@ -308,7 +308,7 @@ class Trimmed(Surface):
 
 def _even(n: int) -> np.ndarray:
     """`n` (a power of two) even points in the unit square, always the same."""
-    return qmc.Sobol(2, scramble=False).random(n) + 0.5 / n
+    return scipy.stats.qmc.Sobol(2, scramble=False).random(n) + 0.5 / n
 
 
 def triangle_distance(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The field types. All field classes live here."""
 
+from ungrid.fields.blocks import BlockField as BlockField
 from ungrid.fields.field import Field as Field
 from ungrid.fields.function import FunctionField as FunctionField
 from ungrid.fields.latent import LatentField as LatentField

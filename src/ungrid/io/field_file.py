@@ -43,6 +43,7 @@ from ungrid.encodings import (
     SplineGrid,
 )
 from ungrid.fields import (
+    BlockField,
     BrickField,
     Field,
     LatentField,
@@ -84,6 +85,7 @@ def _box(axes: tuple[Axis, ...]) -> Box:
 CLASSES: dict[str, Callable[..., Any]] = {
     "Arc": Arc,
     "Axis": Axis,
+    "BlockField": BlockField,
     "BrickField": BrickField,
     "NerfField": NerfField,
     "Box": _box,

@@ -409,6 +409,32 @@ def render(origins, directions, views, background, bricks, how, decoder, color, 
                         middle[r, a] += samples[3][s] * samples[6][s, a]
 
 
+@njit(cache=True, fastmath=True, parallel=True)
+def go_on(origins, directions, rows, bricks, how, sums, left, middle):
+    """Rays that have come from other blocks of the same lattice: march those in `rows` through the bricks of one more.
+
+    Adds to what the rays have summed up (R, SUMS) and to their places by shares (R, 3), and takes from the transmittances left
+    (R,). Samples are those of `render`.
+    """
+    chunks = (rows.shape[0] + TILE - 1) // TILE
+    for chunk in prange(chunks):
+        samples, found = buffers(), np.empty(SUMS, np.float32)
+        for m in range(chunk * TILE, min(rows.shape[0], (chunk + 1) * TILE)):
+            r = rows[m]
+            t0, t1 = inside(origins[r], directions[r], bricks.numbers.shape)
+            if t1 <= t0 or left[r] < how.stop:
+                continue
+            d = directions[r]
+            dt = how.step / F(math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
+            n, left[r] = march(origins[r], d, t0, t1, dt, F(0.5), bricks, how, 0, 0, left[r], samples)
+            gather(0, n, bricks.nodes, samples, found)
+            for f in range(SUMS):
+                sums[r, f] += found[f]
+            for s in range(n):
+                for a in range(3):
+                    middle[r, a] += samples[3][s] * samples[6][s, a]
+
+
 @njit(cache=True, fastmath=True)
 def ray_backward(i, grad_sums, grad_left, rays, samples, nodes, grad, touched, seen):
     """Add the gradients of one ray by the numbers of its nodes, from its last sample to its first."""

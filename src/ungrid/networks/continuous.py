@@ -32,6 +32,14 @@ class ContinuousNetwork(nn.Module, ABC):
     def latents(self, image: Picture) -> Latents:
         """The features at the pixels that the decoder reads."""
 
+    def encoded(self, image: Picture) -> Latents:
+        """What may be kept of a picture in place of its latents: as many numbers or fewer."""
+        return self.latents(image)
+
+    def spread(self, encoded: Latents) -> Latents:
+        """The latents of what was encoded, of a part of it too: right where a latent and its neighbours are in the part."""
+        return encoded
+
     @abstractmethod
     def on_lattice(
         self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale

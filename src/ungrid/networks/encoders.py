@@ -33,10 +33,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, features: int, generator: torch.Generator) -> None:
         super().__init__()
         first, second = (convolution(features, features, 3, generator) for _ in range(2))
-        self.body = nn.Sequential(first, nn.ReLU(), second)
+        self.body = nn.Sequential(first, nn.ReLU(inplace=True), second)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        return self.body(x).add_(x)
 
 
 class EDSR(nn.Module):

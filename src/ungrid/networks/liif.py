@@ -105,10 +105,15 @@ class LIIF(ContinuousNetwork):
 
     def latents(self, image: Picture) -> Latents:
         """The features' part of the first layer, before its bias."""
-        features = self.encoder((2 * image - 1).contiguous(memory_format=torch.channels_last))
+        return self.spread(self.encoded(image))
+
+    def encoded(self, image: Picture) -> Latents:
+        return self.encoder((2 * image - 1).contiguous(memory_format=torch.channels_last))
+
+    def spread(self, encoded: Latents) -> Latents:
         side = 3 if self.feat_unfold else 1
         weight = self.imnet.linear[0].weight[:, : self.seen].unflatten(1, (-1, side, side))
-        return functional.conv2d(features, weight, padding=side // 2)
+        return functional.conv2d(encoded, weight, padding=side // 2)
 
     def on_lattice(
         self, latents: Latents, image: Picture, rows: np.ndarray, columns: np.ndarray, scale: Scale

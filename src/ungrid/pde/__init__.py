@@ -40,6 +40,7 @@ from ungrid.pde.gallery import Example as Example
 from ungrid.pde.gallery import exact_values as exact_values
 from ungrid.pde.gallery import example as example
 from ungrid.pde.ladder import solve as solve
+from ungrid.pde.parts import solve_in_parts as solve_in_parts
 from ungrid.pde.referee import Distance as Distance
 from ungrid.pde.referee import check_points as check_points
 from ungrid.pde.referee import check_reference as check_reference

@@ -26,10 +26,11 @@ class Lattice:
 
     Args:
         field: on the CPU, in float32; its nodes are shared, not copied.
+        own: which of its bricks (kept,) rays are sampled in; None: in all. The others are neighbours' nodes.
     """
 
-    def __init__(self, field: BrickField) -> None:
-        self.field = field
+    def __init__(self, field: BrickField, own: np.ndarray | None = None) -> None:
+        self.field, self.own = field, own
         self.index = field.index()
         self.places = np.concatenate([np.zeros((1, 3), np.int64), field.places.numpy().astype(np.int64)])
         self.nodes = field.nodes.detach().numpy()
@@ -59,6 +60,8 @@ class Lattice:
     def refresh(self) -> None:
         """What of the lattice can be seen at all, after changes of the densities."""
         kernels.fill_mask(self.cells, self.how.floor, self.mask)
+        if self.own is not None:
+            self.mask[1:][~self.own] = 0
         unseen = self.mask[self.index] == 0
         away = ndimage.distance_transform_cdt(unseen, "chessboard")
         away[away < 0] = FARTHEST  # where nothing can be seen at all

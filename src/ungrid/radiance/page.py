@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField, Field
+from ungrid.fields import BlockField, BrickField, Field
+from ungrid.fields.blocks import joined
 from ungrid.fields.radiance import BRICK
 from ungrid.kernels.bricks import WIDTH
 from ungrid.radiance.frames import meeting_point
@@ -66,6 +67,8 @@ def share_scene(
         InputError: if it is another field, or the path cannot be written.
     """
     target = page_path(path)
+    if isinstance(u, BlockField):
+        u = joined(u)
     if not isinstance(u, BrickField):
         raise InputError(f"a {type(u).__name__} for the page of a scene", "a radiance field in bricks")
     camera, met = first_camera(u), nodes_met(Lattice(u))

@@ -3,6 +3,9 @@
 Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; rays that meet
 nothing are not drawn, and count as right. Nothing is chosen by held-out views, which are only measured when all is done.
 
+Under ``torchrun`` (`ungrid.solvers.processes`) every process fits its share of each step's rays, and all add up their gradients:
+the number of processes does not change what is learned. The first one's clock counts.
+
 Source of the plan: Sun et al. 2022, *Direct voxel grid optimization* (coarse geometry first, progressive scaling), and
 `ungrid.kernels.bricks` for the model.
 """
@@ -36,6 +39,7 @@ from ungrid.radiance.render import Renderer
 from ungrid.sampling import CameraArrays
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
+from ungrid.solvers.processes import largest, of_first, part, summed
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
 
 Report = Callable[[dict[str, float]], None]
@@ -97,6 +101,23 @@ class Moments:
         self.seen = np.zeros((threads, bricks), np.float32)
         self.decoder = decoder or [np.zeros_like(w) for w in lattice.decoder for _ in range(2)]
         self.steps = 0
+
+    def add_up(self, decoder: list[np.ndarray]) -> None:
+        """Add the gradients of all processes, of the bricks that any of them touched."""
+        if part()[1] == 1:
+            return
+        touched = largest(self.touched.max(axis=0))
+        bricks = self.grads.reshape(len(self.grads), len(touched), -1)
+        total = summed(bricks[:, touched > 0].sum(axis=0))
+        bricks[:, touched > 0] = 0
+        bricks[0, touched > 0] = total
+        self.touched[:] = 0
+        self.touched[0] = touched
+        self.seen[0] = largest(self.seen.max(axis=0))
+        for parts in decoder:
+            whole = summed(parts.sum(axis=0))
+            parts[:] = 0
+            parts[0] = whole
 
     def adam(self, lattice: Lattice, density_rate: float, color_rate: float) -> None:
         """A step of the nodes."""
@@ -212,22 +233,31 @@ def fit_step(
     step: int = 1,
 ) -> float:
     """One step of Adam on the squared error of rays in the lattice's coordinates; returns the mean squared error before it."""
-    threads = len(moments.grads)
+    threads, total = len(moments.grads), len(target)
+    mine = share(total)
+    rays, views, jitter, target = (rays[0][mine], rays[1][mine]), views[mine], jitter[mine], target[mine]
     decoder = [np.zeros((threads, *w.shape), np.float32) for w in lattice.decoder]
     behind = np.tile(np.array(background, np.float32), (len(target), 1))
     losses = kernels.square_error(
         *rays, views, jitter, target, behind, lattice.bricks, lattice.how, lattice.decoder, moments.grads,
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
+    moments.add_up(decoder)
     if step % SMOOTH_EVERY == 0:
         sparsity = SPARSITY if lattice.field.bounded else 0.0
-        weights = (np.float32(SMOOTH_EVERY * len(target) * one) for one in (SMOOTHNESS, sparsity))
+        weights = (np.float32(SMOOTH_EVERY * total * one) for one in (SMOOTHNESS, sparsity))
         kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, *weights)
     moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
     moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
     if step % MASK_EVERY == 0:
         lattice.refresh()
-    return float(losses.sum()) / target.size
+    return float(summed(losses.sum(keepdims=True))[0]) / (3 * total)
+
+
+def share(count: int) -> slice:
+    """This process's part of so many rays."""
+    number, processes = part()
+    return slice(count * number // processes, count * (number + 1) // processes)
 
 
 class _Run:
@@ -274,7 +304,7 @@ class _Run:
         self.moments = Moments(self.lattice, self.threads)
 
     def until_done(self, interrupts: Interrupts) -> Outcome:
-        while (progress := self.limits.progress(self.step, self.seconds)) < 1.0:
+        while (progress := of_first(self.limits.progress(self.step, self.seconds))) < 1.0:
             while progress >= self.stages[self.stage].end:
                 self.enter(self.stage + 1)
             self.one_step(progress)
@@ -284,9 +314,10 @@ class _Run:
                 self.let_watch(self.watch)
             if self.seconds >= self.next_report:
                 self.observe()
-            if self.checkpoint is not None and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
+            if self.checkpoint is not None and part()[0] == 0 and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
                 self.save()
-            interrupts.check()
+            if largest(np.array([interrupts.asked]).astype(np.uint8))[0]:
+                return Outcome.interrupted
         return Outcome.budget if self.limits.steps is None else Outcome.steps
 
     def let_watch(self, watch: Watch) -> None:

@@ -5,16 +5,20 @@ the world's units, NaN where a ray meets less than half of an opacity; normals a
 outside.
 """
 
+from typing import cast
+
 import numpy as np
 import torch
 
 from ungrid._base.errors import InputError
-from ungrid.fields import BrickField, Field, NerfField
+from ungrid.fields import BlockField, BrickField, Field, NerfField
 from ungrid.kernels import bricks as kernels
+from ungrid.kernels.bricks import SUMS
 from ungrid.kernels.blas import single_threaded_blas
 from ungrid.radiance.frames import lattice_rays, pixel_rays
 from ungrid.radiance.lattice import Lattice
 from ungrid.sampling import Camera, CameraArrays
+from ungrid.solvers.processes import part, summed
 
 QUANTITIES = ("value", "depth", "normals", "opacity")
 CHUNK = 1 << 11  # rays that networks see at once
@@ -23,6 +27,9 @@ MET = 0.5  # opacity from which a ray counts as having met something
 
 class Renderer:
     """Renders views of one field.
+
+    Of a `BlockField`, every one of several processes (`ungrid.solvers.processes`) marches through its share of the blocks, and
+    all of them get the picture, sample for sample that of one block.
 
     Args:
         field: on the CPU.
@@ -33,9 +40,12 @@ class Renderer:
     """
 
     def __init__(self, field: Field, lattice: Lattice | None = None) -> None:
-        if not isinstance(field, BrickField | NerfField):
+        if not isinstance(field, BrickField | BlockField | NerfField):
             raise InputError(f"views of a {type(field).__name__}", "a radiance field")
         self.field = field
+        number, count = part()
+        mine = range(number, len(field.parts), count) if isinstance(field, BlockField) else ()
+        self.shares = {k: Lattice(cast(BrickField, field.parts[k]), field.owns(k)) for k in mine}
         self.lattice = lattice or (Lattice(field) if isinstance(field, BrickField) else None)
 
     def view(self, camera: Camera, quantity: str = "value") -> np.ndarray:
@@ -89,6 +99,8 @@ class Renderer:
         self, start: np.ndarray, along: np.ndarray, views: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (n, 3), opacities (n,) and sums of places by shares (n, 3), of rays in the lattice's coordinates."""
+        if isinstance(self.field, BlockField):
+            return self._through_blocks(self.field, start, along, views)
         if self.lattice is None:
             return self._by_networks(start, along, views)
         return self._by_kernels(self.lattice, start, along, views)
@@ -104,6 +116,25 @@ class Renderer:
                 start, along, views, behind, lattice.bricks, lattice.how, lattice.decoder, color, opacity, middle
             )  # fmt: skip
         return color, opacity, middle
+
+    def _through_blocks(
+        self, field: BlockField, start: np.ndarray, along: np.ndarray, views: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Block after block: what rays have added up, and what is left of them, goes from each to the next behind it."""
+        sums, left, middle = np.zeros((len(start), SUMS), np.float32), np.ones(len(start), np.float32), np.zeros_like(start)
+        for following in field.order(along).T:  # the blocks that the rays meet next
+            for number, lattice in self.shares.items():
+                rows = np.flatnonzero(following == number)
+                kernels.go_on(start, along, rows, lattice.bricks, lattice.how, sums, left, middle)
+            others = ~np.isin(following, list(self.shares))
+            for state in (sums, left, middle):
+                state[others] = 0
+                summed(state)
+        with torch.no_grad():
+            decoder = cast(BrickField, field.parts[0])
+            added = decoder.decoded(torch.from_numpy(sums), torch.from_numpy(views)).numpy()
+        behind = np.array(field.background, np.float32)
+        return sums[:, :3] + left[:, None] * behind + (1 - left[:, None]) * added, 1 - left, middle
 
     def _by_networks(
         self, start: np.ndarray, along: np.ndarray, views: np.ndarray

@@ -192,16 +192,44 @@ def solve_output_layer(
     Raises:
         InputError: if the field or a term is of another kind, or the system is not finite.
     """
-    if not isinstance(u.network, Linear) or not isinstance(u.encoding, Basis):
-        raise InputError(f"a {type(u.network).__name__} on a {type(u.encoding).__name__}", "Linear on a basis")
-    axes = tuple(axis.name for axis in u.domain.axes)
-    rows = [prepared(u, term, axes, unknowns or {}) for term in terms]
-    free = u.encoding.out_features - int(isinstance(u.encoding, Constrained))  # whose last feature is given
-    state = _State(rows, axes, u.network.weight.detach().clone(), free, dict(unknowns or {}))
+    state = _begun(u, terms, dict(unknowns or {}))
     found = state.find(solver)
     with torch.no_grad():
         u.network.weight.copy_(state.weights)
     return found
+
+
+class Repeated:
+    """The same terms solved again and again while numbers in their operators change; a factorisation is kept while it serves.
+
+    Args:
+        u, terms, solver: as for `solve_output_layer`.
+    """
+
+    def __init__(self, u: NeuralField, terms: list[Term], solver: OutputLayer) -> None:
+        self.u, self.solver, self.state = u, solver, _begun(u, terms, {})
+        self.state.keeps = True
+
+    def solve(self) -> Found:
+        """From the weights as they are to those for the numbers of now."""
+        found = self.state.find(self.solver)
+        with torch.no_grad():
+            self.u.network.weight.copy_(self.state.weights)  # type: ignore[union-attr, operator]
+        return found
+
+
+def _begun(u: NeuralField, terms: list[Term], unknowns: dict[str, tuple[float, bool]]) -> "_State":
+    """The terms on the basis of a field.
+
+    Raises:
+        InputError: if the field is of another kind.
+    """
+    if not isinstance(u.network, Linear) or not isinstance(u.encoding, Basis):
+        raise InputError(f"a {type(u.network).__name__} on a {type(u.encoding).__name__}", "Linear on a basis")
+    axes = tuple(axis.name for axis in u.domain.axes)
+    rows = [prepared(u, term, axes, unknowns) for term in terms]
+    free = u.encoding.out_features - int(isinstance(u.encoding, Constrained))  # whose last feature is given
+    return _State(rows, axes, u.network.weight.detach().clone(), free, unknowns)
 
 
 class _State:
@@ -221,6 +249,8 @@ class _State:
         self.rcond = MEASURED_RCOND if any(block.target is not None for block in rows) else RCOND
         self.columns: np.ndarray | None = None  # those with weights, once they stay; else all may have one
         self.frozen = False  # whether they stay, so that trials of unknown numbers are compared by one measure
+        self.keeps = False  # whether a factorisation serves the next iteration too
+        self.kept: Factored | None = None
         self.positive = {name: positive for name, (_, positive) in unknowns.items()}
         self.numbers = {name: math.log(start) if positive else start for name, (start, positive) in unknowns.items()}
 
@@ -311,8 +341,11 @@ class _State:
     def iterate(self, solver: OutputLayer) -> Found:
         """Gauss-Newton on the weights, for the numbers as they are."""
         found, start = Found(), self.weights
-        matrix, right = self.system()
-        factors, fresh = self._factored(matrix, right), True
+        if self.kept is not None:
+            factors, fresh, right = self.kept, False, self.right()
+        else:
+            matrix, right = self.system()
+            factors, fresh = self._factored(matrix, right), True
         while len(found.residuals) < solver.steps:
             size = _rms(right)
             found.residuals.append(size)
@@ -331,6 +364,7 @@ class _State:
             matrix, right = self.system()
             factors, fresh = self._factored(matrix, right), True
         found.residuals.append(_rms(right))
+        self.kept = factors if self.keeps else None
         return found
 
     def _factored(self, matrix: Tensor, right: Tensor) -> "Factored":

@@ -33,4 +33,3 @@ from ungrid.upscale.tiles import fractions as fractions
 from ungrid.upscale.training import Schedule as Schedule
 from ungrid.upscale.training import Source as Source
 from ungrid.upscale.training import Training as Training
-from ungrid.upscale.training import processes as processes

@@ -14,7 +14,7 @@ from torch import Tensor
 from ungrid.networks import ContinuousNetwork
 from ungrid.upscale.resize import resized
 
-LATENTS = 12_000_000  # numbers of a tile's latents, about: 48 MB
+LATENTS = 12_000_000  # numbers of a tile's latents, about
 SMALLEST = 48  # input pixels of a tile's side
 OUTPUT = 1 << 20  # output pixels of a tile, about
 PLACES = 1 << 15  # output pixels that are decoded at once: their 48 features are 6 MB
@@ -146,13 +146,14 @@ def _tile(
     image = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None].to(scale.device)
     (top, bottom), (left, right) = bounds
     with torch.autocast(scale.device.type, torch.bfloat16, enabled=bfloat16):
-        latents = network.latents(image)[..., top:bottom, left:right].contiguous(memory_format=torch.channels_last)
+        encoded = network.encoded(image)[..., top:bottom, left:right].contiguous(memory_format=torch.channels_last)
         around, down, across = image[..., top:bottom, left:right], places[0] - top, places[1] - left
-        step = max(1, PLACES // len(across))
-        strips = [
-            network.on_lattice(latents, around, down[row : row + step], across, scale)[0].float()
-            for row in range(0, len(down), step)
-        ]
+        step, strips = max(1, PLACES // len(across)), []
+        for row in range(0, len(down), step):
+            here = down[row : row + step]
+            first, last = span(here, bottom - top, MARGIN)
+            latents = network.spread(encoded[:, :, first:last])
+            strips.append(network.on_lattice(latents, around[:, :, first:last], here - first, across, scale)[0].float())
     colours = torch.cat(strips, dim=1).permute(1, 2, 0).cpu().numpy()
     colours = colours.swapaxes(0, 1) if orientation[2] else colours
     return np.flip(colours, turned)

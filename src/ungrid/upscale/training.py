@@ -6,15 +6,16 @@ teacher's answers as further truth). Products run in bfloat16 where the processo
 the loss in float32.
 
 Under ``torchrun`` every process takes its part of each batch and gradients are averaged (torch's DistributedDataParallel),
-so that the number of processes does not change what is learned.
+so that the number of processes does not change what is learned. A *sharded* run leaves each process only its share of the
+weights and of what the optimiser knows of them (Zhao et al. 2023, *PyTorch FSDP*). Checkpoints hold whole tensors: a run goes
+on with any number of processes, sharded or not.
 """
 
+import copy
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -23,6 +24,9 @@ import numpy as np
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ungrid._base.interrupts import Interrupts
@@ -79,19 +83,6 @@ class Schedule:
         return self.lr * (self.final + (1 - self.final) * cosine) * min(1.0, (step + 1) / self.warmup)
 
 
-@contextmanager
-def processes() -> Iterator[tuple[int, int]]:
-    """This process's number and how many there are: those of ``torchrun`` where it has started us, else (0, 1)."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        yield (0, 1)
-        return
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield torch.distributed.get_rank(), torch.distributed.get_world_size()
-    finally:
-        torch.distributed.destroy_process_group()
-
-
 class _Answers(nn.Module):
     """What a network says about a batch, as a module, for `DistributedDataParallel`."""
 
@@ -126,6 +117,17 @@ def _at_pixels(network: VideoINR, frames: Tensor, times: Tensor, batch: Moment) 
     return whole[:, :, rows][..., columns]
 
 
+def _whole(value: Tensor) -> Tensor:
+    """A tensor of which every process may have a share, whole; all have to call it."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _like(own: Tensor, whole: Tensor) -> Tensor:
+    """A whole tensor, laid out as an own one is."""
+    moved = whole.to(own.device)
+    return distribute_tensor(moved, own.device_mesh, own.placements) if isinstance(own, DTensor) else moved
+
+
 class Training:
     """A run that can be cut and taken up again.
 
@@ -136,6 +138,7 @@ class Training:
         folder: of the checkpoint; None keeps none.
         teacher: a network whose answers count like the truth, with a weight.
         weight: of the teacher's answers, in [0, 1].
+        sharded: whether each of several processes keeps its share of the weights only.
 
     Attributes:
         average: the weights' exponential average, which is what a run is for.
@@ -151,6 +154,7 @@ class Training:
         *,
         teacher: Network | None = None,
         weight: float = 0.5,
+        sharded: bool = False,
     ) -> None:
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -158,8 +162,13 @@ class Training:
         self.teacher, self.weight = None if teacher is None else _Answers(teacher.eval()), weight
         self.device = next(network.parameters()).device
         answers = _Answers(network)
-        alone = source.part[1] == 1
-        self.answers = answers if alone else DistributedDataParallel(answers)
+        self.answers: nn.Module = answers
+        self.result = network
+        if sharded and source.part[1] > 1:
+            self.result = copy.deepcopy(network).cpu()
+            fully_shard(answers)
+        elif source.part[1] > 1:
+            self.answers = DistributedDataParallel(answers)
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(learned, lr=schedule.lr, betas=(0.9, 0.99))
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -180,28 +189,32 @@ class Training:
         if content is None:
             return False
         check_same_run(cast(Path, self.folder), content, self.run_of)
-        self.network.load_state_dict(content["network"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.average = {name: value.to(self.device) for name, value in content["average"].items()}
+        given = {"model_state_dict": content["network"], "optim_state_dict": content["optimizer"]}
+        set_state_dict(self.network, self.optimizer, **given, options=StateDictOptions(full_state_dict=True))
+        self.average = {name: _like(self.average[name], value) for name, value in content["average"].items()}
         self.done, self.seconds, self.history = content["done"], content["seconds"], content["history"]
         return True
 
     def save(self) -> None:
-        """Write the checkpoint, by the first process."""
-        if self.folder is None or self.source.part[0] > 0:
+        """Write the checkpoint, by the first process; all have to call it."""
+        if self.folder is None:
             return
-        content: dict[str, Any] = {name: getattr(self, name) for name in ("average", "done", "seconds", "history")}
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        network, optimizer = get_state_dict(self.network, self.optimizer, options=whole)
+        content: dict[str, Any] = {name: getattr(self, name) for name in ("done", "seconds", "history")}
         content |= {
-            "steps": self.schedule.steps,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        write_checkpoint(self.folder, len(self.history), {**content, "fingerprint": self.run_of})
+            "steps": self.schedule.steps, "network": network, "optimizer": optimizer,
+            "average": {name: _whole(value) for name, value in self.average.items()},
+        }  # fmt: skip
+        if self.source.part[0] == 0:
+            write_checkpoint(self.folder, len(self.history), {**content, "fingerprint": self.run_of})
 
     def averaged(self) -> Network:
-        """The network with the average of its weights, which are copied into it."""
-        self.network.load_state_dict(self.average)
-        return self.network.eval()
+        """The network with the average of its weights, which are copied into it; of a sharded run, where all processes have to
+        call it, a copy on the CPU.
+        """
+        self.result.load_state_dict({name: _whole(value) for name, value in self.average.items()})
+        return self.result.eval()
 
     def run(
         self,

@@ -18,6 +18,7 @@ int16 is to be multiplied by its step.
 """
 
 import copy
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrid._base.errors import InputError
+from ungrid.domains import Axis
 from ungrid.domains.circle import is_circle
 from ungrid.encodings import (
     CornerFunctions,
@@ -79,9 +81,8 @@ def describe(u: Field, numbers: Numbers, *, step: float | None = None) -> Entry:
     Raises:
         InputError: if the page has no evaluator for this field.
     """
-    axes = u.domain.axes
     common = {
-        "axes": [{"name": a.name, "low": a.low, "high": a.high, "unit": a.unit, "circle": is_circle(a)} for a in axes],
+        "axes": [_axis(axis) for axis in u.domain.axes],
         "center": ((u.domain.low + u.domain.high) / 2).tolist(),
         "scale": list(unit_scale(u.domain)),
         "out_names": list(u.out_names),
@@ -106,6 +107,13 @@ def describe(u: Field, numbers: Numbers, *, step: float | None = None) -> Entry:
         "encoding": _encoding(u.encoding, numbers, step),
         "network": _network(u.network, numbers),
     }
+
+
+def _axis(axis: Axis) -> Entry:
+    """With the name of the number of a family (`ungrid.pde.family`), or of its logarithm, whose unit says so."""
+    family = re.fullmatch(r"1 \((\w+)\)", axis.unit)
+    entry = {"name": axis.name, "low": axis.low, "high": axis.high, "unit": axis.unit, "circle": is_circle(axis)}
+    return {**entry, "parameter": family.group(1)} if family else entry
 
 
 def is_precise(u: Field) -> bool:

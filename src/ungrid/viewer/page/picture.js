@@ -303,10 +303,10 @@ function middle(places) {
 class Slice {
   constructor(view, axis) {
     Object.assign(this, { view, axis, place: 0, playing: null });
-    const { name, unit } = view.field.axes[axis];
+    const { name } = view.field.axes[axis];
     element("slice").hidden = false;
-    element("through-name").textContent = name;
-    Object.assign(this, { name, unit, half: (view.field.axes[axis].high - view.field.axes[axis].low) / 2 });
+    element("through-name").textContent = nameOf(view.field.axes[axis]);
+    Object.assign(this, { half: (view.field.axes[axis].high - view.field.axes[axis].low) / 2 });
     this.show();
     element("through").addEventListener("input", (event) => this.moveTo(event.target.value / 500 - 1));
     const runs = view.field.kind === "video" || name === "t";
@@ -328,7 +328,7 @@ class Slice {
     const { field } = this.view;
     const place = this.place * field.scale[this.axis];
     element("through").value = Math.round(500 * (place / this.half + 1));
-    element("through-value").textContent = `${brief(place + field.center[this.axis])}${this.unit && ` ${this.unit}`}`;
+    element("through-value").textContent = placeOn(field.axes[this.axis], place + field.center[this.axis]);
   }
 
   playOrStop() {
@@ -359,7 +359,7 @@ async function startView(field) {
   const view = new PictureView(field, engine);
   if (surface) surface.view = view;
   if (field.against) await view.showAgainst();
-  if (field.axes.length === 2 && field.axes[1].name === "t") new Profile(view);
+  if (field.axes.length === 2 && (field.axes[1].name === "t" || field.axes[0].parameter)) new Profile(view);
   await view.frames.shown;
   const complete = () => Promise.all([view.frames.complete(), surface?.complete()]);
   return { engine, view, surface, timings: (surface ?? view.frames).timings, complete };

@@ -1,16 +1,17 @@
-// The values of an evolution along its line at one time: a curve with a slider, and the solutions beside it dashed.
+// The values along a line at one time, or for one number of a family: a curve with a slider, and the solutions beside it dashed.
 //
-// Convention: the first axis is space, to the right; the second one time.
+// Convention: space is to the right. Time is the second axis, the number of a family the first one.
 
 const PROFILE_POINTS = 241;
 
 class Profile {
   constructor(view) {
-    const [space, time] = view.field.axes;
-    Object.assign(this, { view, space, time, place: time.low, playing: false, canvas: element("profile-canvas") });
+    const along = view.field.axes[0].parameter ? 0 : 1;
+    const [time, space] = [view.field.axes[along], view.field.axes[1 - along]];
+    Object.assign(this, { view, along, space, time, place: time.low, playing: false, canvas: element("profile-canvas") });
     view.profile = this;
     element("profile").hidden = false;
-    element("moment-name").textContent = time.name;
+    element("moment-name").textContent = nameOf(time);
     element("moment").addEventListener("input", (event) => this.moveTo(event.target.value / 1000));
     element("run").addEventListener("click", () => this.playOrStop());
     new ResizeObserver(() => this.draw()).observe(this.canvas.parentElement);
@@ -23,13 +24,13 @@ class Profile {
     this.draw();
   }
 
-  // The values at the time, (points, channels) one after another.
+  // The values there, (points, channels) one after another.
   values() {
     const { space, place, view: { evaluator, field } } = this;
     const out = new Float64Array(PROFILE_POINTS * field.channels);
     for (let i = 0; i < PROFILE_POINTS; i++) {
       const x = space.low + ((space.high - space.low) * i) / (PROFILE_POINTS - 1);
-      evaluator.value([x, place], out, i * field.channels);
+      evaluator.value(this.along ? [x, place] : [place, x], out, i * field.channels);
     }
     return out;
   }
@@ -39,7 +40,7 @@ class Profile {
     const density = Math.min(2, devicePixelRatio);
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * density));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * density));
-    const text = `${time.name} = ${brief(place)}${time.unit && ` ${time.unit}`}`;
+    const text = `${nameOf(time)} = ${placeOn(time, place)}`;
     element("moment").value = Math.round((1000 * (place - time.low)) / (time.high - time.low));
     element("moment-value").textContent = text;
     const context = canvas.getContext("2d");

@@ -61,6 +61,16 @@ function exactly(x) {
   return x !== 0 && Math.abs(x) < 1e-4 ? brief(x) : String(Number(x.toPrecision(10)));
 }
 
+// An axis may be a number of a family of problems, or its logarithm: then the number is what is shown.
+function nameOf(axis) {
+  return axis.parameter ?? axis.name;
+}
+
+function placeOn(axis, place) {
+  if (axis.parameter) return brief(axis.name === axis.parameter ? place : Math.exp(place));
+  return `${brief(place)}${axis.unit && ` ${axis.unit}`}`;
+}
+
 // Three digits, without an exponent where that is readable.
 function brief(x) {
   if (Number.isNaN(x)) return "–";
