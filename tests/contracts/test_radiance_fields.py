@@ -21,18 +21,22 @@ BOX = Box(Axis("x", 2.0, 5.0, "m"), Axis("y", -1.0, 2.0, "m"), Axis("z", 0.0, 3.
 FRAME = (7 / 3, 0, 0, -14 / 3, 0, 7 / 3, 0, 7 / 3, 0, 0, 7 / 3, 0, 0, 0, 0, 1)
 
 
-def bricks(seed: int) -> BrickField:
-    field = BrickField(BOX, (2, 2, 2), 8, frame=FRAME, background=(0.1, 0.2, 0.3), view={"width": 4}, width=5)
+LONG = (7 / 3, 0, 0, -14 / 3, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1)  # to a lattice of 2 x 1 x 1 bricks
+
+
+def bricks(seed: int, blocks: tuple[int, int, int] = (2, 2, 2), frame: tuple[float, ...] = FRAME) -> BrickField:
+    count = int(np.prod(blocks))
+    field = BrickField(BOX, blocks, count, frame=frame, background=(0.1, 0.2, 0.3), view={"width": 4}, width=5)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        field.places[:] = torch.from_numpy(np.argwhere(np.ones((2, 2, 2))))
+        field.places[:] = torch.from_numpy(np.argwhere(np.ones(blocks)))
         for weights in field.parameters():
             weights.normal_(0, 0.5, generator=random)
     return field
 
 
 def blocks(seed: int) -> BlockField:
-    return divided(bricks(seed), (2, 1, 2))
+    return divided(bricks(seed, (2, 1, 1), LONG), (2, 1, 1))
 
 
 def networks(seed: int) -> NerfField:
@@ -108,7 +112,7 @@ def test_arguments_and_file(make: Make, tmp_path: Path) -> None:
     assert set(field.arguments()) == set(inspect.signature(type(field)).parameters)
     again = load(save(field, tmp_path / "a.field"))
     assert isinstance(again, RadianceField)
-    assert again.arguments() == field.arguments()
+    assert str(again.arguments()) == str(field.arguments())  # parts are modules of their own
     assert torch.equal(again(points(5)), field(points(5)))
     assert torch.equal(again.color(points(5), directions(5)), field.color(points(5), directions(5)))
     assert again.domain == field.domain

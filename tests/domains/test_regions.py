@@ -310,3 +310,13 @@ def test_loops_within_loops_are_holes_whichever_way_they_run():
 def test_wrong_use_names_what_is_wrong(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_many_holes():
+    """Each hole is cut once: work that doubles with every operand would not end here."""
+    plate = Box(x=(0, 6), y=(0, 6))
+    for x in range(1, 6):
+        for y in range(1, 6):
+            plate = plate - Ball((x, y), 0.3).named("hole")
+    assert [(axis.name, axis.low, axis.high) for axis in plate.axes] == [("x", 0.0, 6.0), ("y", 0.0, 6.0)]
+    assert plate.measure == pytest.approx(36 - 25 * np.pi * 0.09, rel=1e-12)

@@ -1,6 +1,5 @@
-"""Every example runs, and ends in one number; the README's Python runs too."""
+"""Every example runs, and ends in one number; the Python of README and pages runs too, and leaves the pictures they show."""
 
-import re
 import runpy
 from pathlib import Path
 
@@ -33,17 +32,23 @@ def test_example(name):
     assert holds(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))[number])
 
 
-def blocks_of(page):
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-
-
-PAGES = ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+CHAPTERS = runpy.run_path(str(ROOT / "docs/pictures/chapters.py"))  # what draws the pictures is what the tests run
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_CODE = {str(page.relative_to(ROOT)): page for page in PAGES if CHAPTERS["blocks_of"](page.read_text())}
+DRAWN = [name for name in WITH_CODE if "savefig(" in WITH_CODE[name].read_text()]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
-def test_the_python_of_a_page(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for block in blocks_of(page):
-        exec(compile(block, page, "exec"), {})
-    assert page != "README.md" or (tmp_path / "picture.field").exists()
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_python_of_a_page(name, tmp_path):
+    made = CHAPTERS["run"](WITH_CODE[name], tmp_path)
+    assert name != "README.md" or (tmp_path / "picture.field").exists()
+    for picture in made:
+        assert f"](../pictures/{picture.name})" in WITH_CODE[name].read_text().replace("](pictures/", "](../pictures/")
+    assert bool(made) == (name in DRAWN)
+
+
+def test_every_chapter_draws_its_picture():
+    chapters = {f"docs/course/{path.name}" for path in (ROOT / "docs/course").glob("*.md") if path.stem != "index"}
+    pages = {f"docs/{stem}.md" for stem in ("start", "share", "view", "many", "trust", "choose")}
+    assert chapters | pages <= set(DRAWN)

@@ -7,10 +7,10 @@ from ungrid import pde
 from ungrid._base.errors import InputError
 from ungrid.io import load, save
 from ungrid.pde import stepping
-from ungrid.pde.galerkin import Weak
+from ungrid.pde.galerkin import Moment, NoRootError, Weak
 from ungrid.pde.material_spaces import Space
 from ungrid.pde.spaces import Features
-from ungrid.pde.stepping import Check, between, march, needs_galerkin
+from ungrid.pde.stepping import Check, between, first_step, march, needs_galerkin
 from ungrid.reference.finite_elements import solve_elements
 
 LINE = pde.Composite(pde.Interval(x=(0, 1)), {"right": pde.Interval(x=(0.4, 1.0))}, rest="left")
@@ -113,6 +113,24 @@ def test_a_state_that_is_steady_stays():
     problem = warming()
     found = pde.solve(problem, budget=2).field
     assert error(found, problem, lambda x, t: bent(x)) < 1e-8
+
+
+def test_a_step_that_is_too_long_is_shortened():
+    """PINNacle's Heat2d-LT: over a sixteenth of its time Newton's iteration does not converge."""
+
+    def source(x, y, t, u):
+        return 5 * np.sin(u**2) * (1 + 2 * np.sin(np.pi * t / 4)) * np.sin(4 * np.pi * x) * np.sin(2 * np.pi * y)
+
+    start_ = pde.Initial(lambda x, y: np.sin(4 * np.pi * x) * np.sin(3 * np.pi * y))
+    equation = pde.SecondOrder(damping=1.0, diffusion=1e-3, source=source)
+    problem = pde.Problem(SQUARE * pde.Time(0, 100), equation, [pde.Dirichlet(0.0), start_])
+    weak = Weak(Space(problem, Features(160, 6.0, "tanh"), 0))
+    length, known = 100 / 16, stepping.start(weak)
+    with pytest.raises(NoRootError, match="does not converge"):
+        weak.root(known, Moment(length, known, length))
+    y, moment = first_step(weak, length)
+    assert moment.short < length
+    assert np.linalg.norm(weak.residual(y, moment)) < 1e-6 * np.linalg.norm(weak.residual(known, moment))
 
 
 def test_smaller_steps_are_more_accurate(monkeypatch):

@@ -147,10 +147,14 @@ def test_the_command_learns_a_start(tmp_path):
     assert load_start(tmp_path / "s.model").card["iterations"] == 2
 
 
-def test_the_outer_gradient_reaches_decoder_and_rates():
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_outer_gradient_reaches_decoder_and_rates(shared):
+    """The decoder's rate counts only where the decoder follows the picture."""
     begun = new_start(features=(1, 1), steps=2)
     start = LearnedStart(begun.decoder, begun.features, begun.rates.clone().requires_grad_(), {})
-    _maml(start, crops([waves(16, 16)], 2, 12, torch.Generator().manual_seed(0)), Pixels((12, 12), (1, 1)))
+    targets = crops([waves(16, 16)], 2, 12, torch.Generator().manual_seed(0))
+    _maml(start, targets, Pixels((12, 12), (1, 1)), shared=shared)
     assert all(weight.grad is not None for weight in begun.decoder.parameters())
     assert start.rates.grad is not None
-    assert (start.rates.grad != 0).all()
+    assert (start.rates.grad[:, :-1] != 0).all()
+    assert ((start.rates.grad[:, -1] == 0) == shared).all()

@@ -61,7 +61,7 @@ class Combination(Region):
     def __post_init__(self) -> None:
         _check(self.first, self.second, self)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         return _axes(self.first, self.pieces)
 

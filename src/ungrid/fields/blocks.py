@@ -36,7 +36,9 @@ class BlockField(RadianceField):
             list(along) != sorted(set(along)) or along[0] != 0 or along[-1] >= size
             for along, size in zip(cuts, first.blocks, strict=True)
         ):
-            raise InputError(f"{len(parts)} blocks cut at {cuts}", "rising numbers of bricks from 0 on, a block for each")
+            raise InputError(
+                f"{len(parts)} blocks cut at {cuts}", "rising numbers of bricks from 0 on, a block for each"
+            )
         if any((one.blocks, one.frame) != (first.blocks, first.frame) for one in parts):
             raise InputError("blocks of different lattices", "parts of one")
         if first.contracted:
@@ -137,7 +139,9 @@ def joined(field: BlockField) -> BrickField:
     made = BrickField(**{**first.arguments(), "kept": sum(len(rows) for rows in own)})
     with torch.no_grad():
         made.places[:] = torch.cat([one.places[rows] for one, rows in zip(blocks, own, strict=True)])
-        nodes = [one.nodes.reshape(-1, BRICK**3, one.nodes.shape[1])[rows + 1] for one, rows in zip(blocks, own, strict=True)]
+        nodes = [
+            one.nodes.reshape(-1, BRICK**3, one.nodes.shape[1])[rows + 1] for one, rows in zip(blocks, own, strict=True)
+        ]
         made.nodes[BRICK**3 :] = torch.cat(nodes).reshape(-1, first.nodes.shape[1])
         made.nodes[: BRICK**3] = first.nodes[: BRICK**3]
         for name in ("first", "second", "last"):

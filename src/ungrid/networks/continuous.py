@@ -12,7 +12,17 @@ import torch
 from torch import nn
 
 from ungrid.networks.encoders import LightEncoder
-from ungrid.networks.spline_kernels import Colours, Latents, Lattice, Picture, Positions, Scale, Scales, SplineKernels
+from ungrid.networks.spline_kernels import (
+    Colours,
+    Encoded,
+    Latents,
+    Lattice,
+    Picture,
+    Positions,
+    Scale,
+    Scales,
+    SplineKernels,
+)
 
 
 class ContinuousNetwork(nn.Module, ABC):
@@ -32,11 +42,11 @@ class ContinuousNetwork(nn.Module, ABC):
     def latents(self, image: Picture) -> Latents:
         """The features at the pixels that the decoder reads."""
 
-    def encoded(self, image: Picture) -> Latents:
+    def encoded(self, image: Picture) -> Encoded:
         """What may be kept of a picture in place of its latents: as many numbers or fewer."""
         return self.latents(image)
 
-    def spread(self, encoded: Latents) -> Latents:
+    def spread(self, encoded: Encoded) -> Latents:
         """The latents of what was encoded, of a part of it too: right where a latent and its neighbours are in the part."""
         return encoded
 

@@ -28,7 +28,7 @@ from ungrid.networks.continuous import ContinuousNetwork
 from ungrid.networks.encoders import EDSR, RDN
 from ungrid.networks.fused import on_threads
 from ungrid.networks.layers import linears, uniform_linear
-from ungrid.networks.spline_kernels import Colours, Latents, Lattice, Picture, Positions, Scale, Scales
+from ungrid.networks.spline_kernels import Colours, Encoded, Latents, Lattice, Picture, Positions, Scale, Scales
 
 COLOURS = 3
 CHUNK = 1024  # places at once: their 256 hidden values are 1 MB
@@ -107,10 +107,10 @@ class LIIF(ContinuousNetwork):
         """The features' part of the first layer, before its bias."""
         return self.spread(self.encoded(image))
 
-    def encoded(self, image: Picture) -> Latents:
+    def encoded(self, image: Picture) -> Encoded:
         return self.encoder((2 * image - 1).contiguous(memory_format=torch.channels_last))
 
-    def spread(self, encoded: Latents) -> Latents:
+    def spread(self, encoded: Encoded) -> Latents:
         side = 3 if self.feat_unfold else 1
         weight = self.imnet.linear[0].weight[:, : self.seen].unflatten(1, (-1, side, side))
         return functional.conv2d(encoded, weight, padding=side // 2)

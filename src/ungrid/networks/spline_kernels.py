@@ -29,6 +29,7 @@ from ungrid.kernels import corners, scattered
 from ungrid.networks.layers import uniform_linear
 
 Latents: TypeAlias = Float[Tensor, "b k h w"]
+Encoded: TypeAlias = Float[Tensor, "b e h w"]
 Picture: TypeAlias = Float[Tensor, "b 3 h w"]
 Way: TypeAlias = Float[Tensor, "b 2 h w"]
 Positions: TypeAlias = Float[Tensor, "b q 2"]

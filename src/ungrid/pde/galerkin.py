@@ -11,7 +11,8 @@ Sources: Nitsche 1971, *Über ein Variationsprinzip zur Lösung von Dirichlet-Pr
 finite element method for embedded interface problems* (weights by conductivity, penalty by the largest eigenvalue).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import scipy.linalg
 
 from ungrid._base.errors import InputError
 from ungrid.equations import Dirichlet, Neumann, Problem, Robin, SecondOrder, coefficients
-from ungrid.equations.equation import is_zero
+from ungrid.equations.equation import TIME, is_zero
 from ungrid.pde.material_spaces import Edge, Space, Trace
 from ungrid.reference.finite_elements import PointJet
 
@@ -29,6 +30,10 @@ CONVERGED = 1e-10  # of a step, relative to the solution
 ROUNDING = 1e-7  # the same, where steps do not fall any more
 TINY = 1e-30  # of an imaginary step: derivatives without cancellation
 COEFFICIENTS = ("diffusion", "damping", "reaction", "source")
+
+
+class NoRootError(InputError):
+    """Newton's iteration does not converge: in time, that of a shorter step may."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,12 @@ class Weak:
     Attributes:
         space: the space.
         factors: of the last matrix, with what ``1 / short`` it was made for.
+        steady: where nothing in the matrix but `short` changes, what it is without damping, and the damping's part of it.
     """
 
     space: Space
     factors: tuple[Any, float] | None = field(default=None, init=False)
+    steady: tuple[np.ndarray, np.ndarray] | None = field(default=None, init=False)
 
     @property
     def problem(self) -> Problem:
@@ -99,8 +106,23 @@ class Weak:
 
     def matrix(self, y: np.ndarray, moment: Moment | None, tests: Space | None = None) -> np.ndarray:
         """The derivative of the residual, coefficients that depend on the solution held; or that of another space there."""
+        if moment is None or tests is not None or not self._is_steady:
+            return self._assembled(y, moment, tests or self.space)
+        if self.steady is None:
+            still = self._assembled(y, replace(moment, short=np.inf), self.space)
+            self.steady = still, self._assembled(y, replace(moment, short=1.0), self.space) - still
+        return self.steady[0] + self.steady[1] / moment.short
+
+    @cached_property
+    def _is_steady(self) -> bool:
+        """Whether the problem is linear, with coefficients that do not change in time; sources and values may."""
+        keys = ("diffusion", "damping", "reaction", "velocity")
+        given = [getattr(self.equation(name), key) for name in self.space.materials for key in keys]
+        given += [edge.condition.coefficient for edge in self.space.edges if isinstance(edge.condition, Robin)]
+        return self.problem.is_linear and not any(coefficients.asks_for(one, TIME) for one in given)
+
+    def _assembled(self, y: np.ndarray, moment: Moment | None, tests: Space) -> np.ndarray:
         space = self.space
-        tests = tests or space
         found = np.zeros((tests.total, tests.total))
         for name, trace in space.inside.items():
             test = tests.inside[name]
@@ -147,7 +169,8 @@ class Weak:
         """The state whose residual vanishes, from a start.
 
         Raises:
-            InputError: if the iteration does not converge.
+            NoRootError: if the iteration does not converge.
+            InputError: if the equation has no value somewhere.
         """
         pace, last = 0.0 if moment is None else 1 / moment.short, np.inf
         if self.factors is None or self.factors[1] != pace:
@@ -163,9 +186,7 @@ class Weak:
             if size > KEPT * last:
                 self.factors = scipy.linalg.lu_factor(self.matrix(y, moment)), pace
             last = size
-        raise InputError(
-            "a nonlinear equation whose iteration does not converge", "a weaker nonlinearity, or shorter times"
-        )
+        raise NoRootError("a nonlinear equation whose iteration does not converge", "a weaker nonlinearity")
 
     # -- coefficients ------------------------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ def solve_in_parts(
             report(history[-1])
 
     values = fixed_point(exchange, np.asarray(start(exchange.points))[:, 0], show)
-    left = float(np.abs(exchange(values)).max(initial=0.0)) / exchange.scale(values)
+    left = relative(exchange(values), values)
     every = shared({k: one.u for k, one in own.items()})
     field = PatchField(tuple(every[k] for k in range(number)))
     residuals = worst_residuals(own, seed)
@@ -247,7 +247,9 @@ class Exchange:
         for k, one in own.items():
             self.points[self.rows[k]] = one.points
         summed(self.points)
-        self.asked = {k: np.flatnonzero(strips[k].holds(self.points)) for k in own}  # no cut lies at an end of the domain
+        self.asked = {
+            k: np.flatnonzero(strips[k].holds(self.points)) for k in own
+        }  # no cut lies at an end of the domain
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         found = np.zeros_like(values)
@@ -256,17 +258,20 @@ class Exchange:
             found[self.asked[k]] = np.asarray(one.u(self.points[self.asked[k]]))[:, 0]
         return summed(found) - values
 
-    def scale(self, values: np.ndarray) -> float:
-        """What differences are relative to."""
-        return max(float(np.abs(values).max(initial=0.0)), 1e-300)
+
+def relative(change: np.ndarray, values: np.ndarray) -> float:
+    """The largest change, relative to the largest value."""
+    return float(np.abs(change).max(initial=0.0)) / max(float(np.abs(values).max(initial=0.0)), 1e-300)
 
 
-def fixed_point(exchange: Exchange, values: np.ndarray, show: Callable[[float], None]) -> np.ndarray:
+def fixed_point(
+    exchange: Callable[[np.ndarray], np.ndarray], values: np.ndarray, show: Callable[[float], None]
+) -> np.ndarray:
     """The values that a round leaves as they are, as far as rounds come (Walker and Ni 2011, equation 2.1)."""
     places, changes, best, least, since = list[np.ndarray](), list[np.ndarray](), values, np.inf, 0
     for _ in range(ROUNDS):
         change = exchange(values)
-        size = float(np.abs(change).max(initial=0.0)) / exchange.scale(values)
+        size = relative(change, values)
         show(size)
         best, least, since = (values, size, 0) if size < least else (best, least, since + 1)
         if size <= AGREED or since >= STALLED:

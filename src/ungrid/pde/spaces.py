@@ -19,6 +19,7 @@ from ungrid.domains import Arc, Box, Domain, Outlined, Region, Segment
 from ungrid.domains.pieces import Piece, Point
 from ungrid.encodings import Constrained, Joined, RandomFeatures, Ridges
 from ungrid.equations import Condition, Problem, SecondOrder, coefficients
+from ungrid.equations.coefficients import depends_on_value
 from ungrid.fields import NeuralField
 from ungrid.fields.neural import unit_scale
 from ungrid.networks import Linear
@@ -27,7 +28,7 @@ from ungrid.pde.terms import is_hard
 
 FAST, MOST_WAVES = 3.0, 64.0  # half waves over half an axis
 CHEBYSHEV, SMOOTH_ENOUGH = (8, 16, 32, 64), 1e-14  # polynomials along an axis; what the last of them may add
-SAME = 1e-12  # difference of two bounding boxes, relative
+SAME = 1e-12  # difference of two bounding boxes, or of the values of a constant, relative
 LOOKED_AT = 512  # points at which a given function is looked at
 
 
@@ -182,13 +183,15 @@ def value_polynomial(problem: Problem, condition: Condition) -> tuple[float, ...
 def given_waves(problem: Problem) -> tuple[float, ...]:
     """Half waves of the given functions over half of every axis, at least 1 and at most `MOST_WAVES`.
 
-    Of a function its root mean square derivative over its standard deviation, the larger of all; a wave has its frequency.
+    Of a function its root mean square derivative over its standard deviation, the larger of all; a wave has its frequency. On a
+    part of the boundary that lies across an axis, that axis does not count; nor does a function that is constant there.
     """
     waves, rng = np.ones(problem.domain.dim), np.random.default_rng(0)
     half = (problem.domain.high - problem.domain.low) / 2
     for given, points in _given_functions(problem, rng):
         value = coefficients.values("a given function", given, points, problem.axes).reshape(len(points), -1)
         spread = float(value.std(axis=0).max())
+        along = np.ptp(points, axis=0) > SAME * half
         try:
             with np.errstate(all="ignore"):
                 slopes = coefficients.gradient(
@@ -196,17 +199,17 @@ def given_waves(problem: Problem) -> tuple[float, ...]:
                 ).reshape(len(points), -1, len(half))
         except InputError:  # not defined beside the domain: its slopes are not known
             continue
-        if spread > 0:
-            waves = np.maximum(waves, np.sqrt((slopes**2).mean(axis=0).max(axis=0)) / spread * half / math.pi)
+        if spread > SAME * np.abs(value).max():
+            waves = np.maximum(waves, along * np.sqrt((slopes**2).mean(axis=0).max(axis=0)) / spread * half / math.pi)
     return tuple(np.minimum(waves, MOST_WAVES).tolist())
 
 
 def _given_functions(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[Callable[..., Any], np.ndarray]]:
     """Every function among source and values, with points (n, d) where it counts."""
     equation = problem.equation
-    if isinstance(equation, SecondOrder) and callable(equation.source):
+    if isinstance(equation, SecondOrder) and callable(equation.source) and not depends_on_value(equation.source):
         yield equation.source, problem.domain.sample(LOOKED_AT, rng)
     for condition, parts in problem.boundary_conditions():
-        if callable(condition.value):
+        if callable(condition.value) and not depends_on_value(condition.value):
             for part in parts:
                 yield condition.value, problem.domain.sample_boundary(LOOKED_AT, rng, part=part).points

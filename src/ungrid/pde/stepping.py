@@ -16,7 +16,7 @@ from ungrid._base.tableaus import ALEXANDER, GAMMA
 from ungrid.equations import Dirichlet, Initial, Problem, SecondOrder, coefficients
 from ungrid.equations.equation import is_zero
 from ungrid.fields import Field
-from ungrid.pde.galerkin import Moment, Weak
+from ungrid.pde.galerkin import Moment, NoRootError, Weak
 from ungrid.pde.material_spaces import Space
 from ungrid.pde.spaces import Features
 
@@ -45,11 +45,26 @@ class Walk:
 
     def accepted(self, now: float, length: float) -> tuple[np.ndarray, np.ndarray, float, float]:
         """State and rate after a step, its length and its error: halved until that is small enough, or the step very short."""
-        y, rate, error = self.step(now, length)
+        y, rate, length, error = self.possible(now, length)
         while error > self.tolerance and length > SHORTEST * self.weak.problem.domain.time.length:
-            length /= 2
-            y, rate, error = self.step(now, length)
+            y, rate, length, error = self.possible(now, length / 2)
         return y, rate, length, error
+
+    def possible(self, now: float, length: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """The same of the first of the halved steps whose equations have a solution that is found.
+
+        Raises:
+            NoRootError: if not even a very short one has.
+        """
+        while True:
+            try:
+                y, rate, error = self.step(now, length)
+            except NoRootError:
+                if length <= SHORTEST * self.weak.problem.domain.time.length:
+                    raise
+                length /= 2
+            else:
+                return y, rate, length, error
 
     def step(self, now: float, length: float) -> tuple[np.ndarray, np.ndarray, float]:
         """State and rate one step later, and the relative error of the step."""
@@ -131,13 +146,24 @@ def solve_weak(
         check.add(y, None)
         field: Field | None = weak.space.field([y])
     elif trial:
-        length = TRIAL_STEP * problem.domain.time.length
-        moment = Moment(problem.domain.time.start + length, start(weak), length)
-        check.add(weak.root(moment.known, moment), moment)
+        check.add(*first_step(weak, TRIAL_STEP * problem.domain.time.length))
         field = None
     else:
         field = march(weak, check)
     return field, {"energy": check.worst}
+
+
+def first_step(weak: Weak, length: float) -> tuple[np.ndarray, Moment]:
+    """The state after an implicit step (Euler's) from the start, halved until its equations have a solution that is found."""
+    time, known = weak.problem.domain.time, start(weak)
+    while True:
+        moment = Moment(time.start + length, known, length)
+        try:
+            return weak.root(known, moment), moment
+        except NoRootError:
+            if length <= SHORTEST * time.length:
+                raise
+            length /= 2
 
 
 def march(weak: Weak, check: Check) -> Field:

@@ -314,7 +314,11 @@ class _Run:
                 self.let_watch(self.watch)
             if self.seconds >= self.next_report:
                 self.observe()
-            if self.checkpoint is not None and part()[0] == 0 and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY:
+            if (
+                self.checkpoint is not None
+                and part()[0] == 0
+                and time.perf_counter() - self.last_save >= CHECKPOINT_EVERY
+            ):
                 self.save()
             if largest(np.array([interrupts.asked]).astype(np.uint8))[0]:
                 return Outcome.interrupted

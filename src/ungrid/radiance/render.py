@@ -121,7 +121,11 @@ class Renderer:
         self, field: BlockField, start: np.ndarray, along: np.ndarray, views: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Block after block: what rays have added up, and what is left of them, goes from each to the next behind it."""
-        sums, left, middle = np.zeros((len(start), SUMS), np.float32), np.ones(len(start), np.float32), np.zeros_like(start)
+        sums, left, middle = (
+            np.zeros((len(start), SUMS), np.float32),
+            np.ones(len(start), np.float32),
+            np.zeros_like(start),
+        )
         for following in field.order(along).T:  # the blocks that the rays meet next
             for number, lattice in self.shares.items():
                 rows = np.flatnonzero(following == number)

@@ -157,17 +157,18 @@ class Training:
         sharded: bool = False,
     ) -> None:
         self.network = network
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.source, self.schedule, self.folder = source, schedule, folder
         self.teacher, self.weight = None if teacher is None else _Answers(teacher.eval()), weight
         self.device = next(network.parameters()).device
         answers = _Answers(network)
         self.answers: nn.Module = answers
         self.result = network
-        if sharded and source.part[1] > 1:
+        if sharded and source.part[1] > 1:  # of weights that lie as they are written
             self.result = copy.deepcopy(network).cpu()
             fully_shard(answers)
-        elif source.part[1] > 1:
+        else:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not sharded and source.part[1] > 1:
             self.answers = DistributedDataParallel(answers)
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(learned, lr=schedule.lr, betas=(0.9, 0.99))

@@ -41,7 +41,7 @@ from ungrid.signals.many.networks import normalised
 
 FEATURES = (1, 2, 2, 2, 2)  # of the levels, the finest first: half a number and a bit for every number of a picture
 WIDTH = 16
-STEPS = 6  # of the schedule that is learned
+STEPS = 10  # of the schedule that is learned
 FIRST_RATES = (0.15, 0.15, 0.15, 0.15, 0.15, 0.02)  # of the levels and of the decoder, before anything is learned
 SHIPPED = Path(__file__).parent / "photographs.model"
 Report = Callable[[dict[str, float]], None]
@@ -277,8 +277,9 @@ def learn_start(
 
     Args:
         pictures: (H, W, c) in [0, 1], no side shorter than `side`.
-        method: "maml" differentiates through the steps, and learns their rates too; "reptile" moves the decoder towards
-            those that fits end with, and keeps the rates.
+        method: "maml" differentiates through the steps, and learns their rates too, in turn with decoders that follow
+            the picture and with the shared one; "reptile" moves the decoder towards those that fits end with, and keeps
+            the rates.
         iterations: of the outer loop.
         size: squares of an iteration.
         side: of the squares, in pixels.
@@ -296,7 +297,8 @@ def learn_start(
         raise InputError(f"{len(pictures)} pictures", f"pictures of at least {side} pixels a side")
     start = copy.deepcopy(begun) if begun is not None else new_start(channels=pictures[0].shape[-1], seed=seed)
     generator, pixels = torch_generator(seed), Pixels((side, side), start.features)
-    logs = start.rates.log().requires_grad_(method == "maml")
+    rates = start.rates[torch.arange(STEPS) % len(start.rates)]  # of a start with a shorter schedule
+    logs = rates.log().requires_grad_(method == "maml")
     optimizer = torch.optim.Adam(
         [
             {"params": list(start.decoder.parameters()), "lr": lr, "start": lr},
@@ -308,7 +310,8 @@ def learn_start(
             group["lr"] = group["start"] * (1 + np.cos(np.pi * k / iterations)) / 2
         now = LearnedStart(start.decoder, start.features, logs.exp(), {})
         optimizer.zero_grad()
-        loss = (_maml if method == "maml" else _reptile)(now, crops(pictures, size, side, generator), pixels)
+        targets = crops(pictures, size, side, generator)
+        loss = _reptile(now, targets, pixels) if method == "reptile" else _maml(now, targets, pixels, shared=k % 2 == 1)
         torch.nn.utils.clip_grad_norm_([*start.decoder.parameters(), logs], 1.0)
         optimizer.step()
         if report is not None and (k + 1) % 10 == 0:
@@ -318,10 +321,10 @@ def learn_start(
     return LearnedStart(start.decoder, start.features, logs.exp().detach(), card)
 
 
-def _maml(start: LearnedStart, targets: Tensor, pixels: Pixels) -> float:
+def _maml(start: LearnedStart, targets: Tensor, pixels: Pixels, *, shared: bool) -> float:
     """The gradient of the logarithms of the errors after the last steps, through all of them; returns that of the last."""
     steps = len(start.rates)
-    errors = [e for e, _, _ in errors_along(start, targets, pixels, steps, shared=False, graph=True)]
+    errors = [e for e, _, _ in errors_along(start, targets, pixels, steps, shared=shared, graph=True)]
     logarithms = [e.log().mean() for e in errors[1:]]
     weights = torch.arange(1, steps + 1, dtype=torch.float32) ** 2
     loss = (weights / weights.sum() * torch.stack(logarithms)).sum()
