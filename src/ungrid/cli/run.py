@@ -102,7 +102,7 @@ class Run:
         }
 
     def processes(self) -> tuple[int, int]:
-        """Join the other processes that torchrun has started, until the verb ends: this one's number, and how many there are."""
+        """Join the other processes that torchrun has started, until the verb ends: this one's number, and their count."""
         from ungrid.solvers.processes import processes
 
         self.process, count = self.opened.enter_context(processes())

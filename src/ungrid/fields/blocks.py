@@ -104,7 +104,8 @@ def divided(field: BrickField, counts: tuple[int, int, int]) -> BlockField:
     for place in np.ndindex(*counts):
         lows = np.array([cut[k] for cut, k in zip(cuts, place, strict=True)])
         highs = np.array([(*cut, size)[k + 1] for cut, size, k in zip(cuts, field.blocks, place, strict=True)])
-        parts.append(of_bricks(field, ((places >= lows) & (places <= highs)).all(axis=1)))  # with those behind
+        inside = (places >= lows) & (places <= highs)  # with the bricks behind
+        parts.append(of_bricks(field, np.asarray(inside.all(axis=1))))
     return BlockField(tuple(parts), (cuts[0], cuts[1], cuts[2]))
 
 

@@ -16,6 +16,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def overlapping(problem: Problem, number: int, axis: str | None) -> list["Strip"
         raise InputError(f"{number} parts along {axis}", f"at least two along one of {', '.join(names)}")
     column = names.index(axis) if axis is not None else int(np.argmax(region.high - region.low))
     ends = np.linspace(region.low[column], region.high[column], number + 1)
-    return [Strip(region, column, float(a), float(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [Strip(region, column, float(a), float(b)) for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,9 @@ def made(problem: Problem, strip: Strip, start: Field, budget: float, seed: int)
     u = random_field(sub, features, seed=seed)
     terms = problem_terms(sub, counts(features.count, sub), seed=seed)
     place = next(k for k, term in enumerate(terms) if term.name.endswith(f": {CUT}"))
-    assert isinstance(terms[place].points, AllPoints)
-    points = terms[place].points.batch.points
+    drawn = terms[place].points
+    assert isinstance(drawn, AllPoints)
+    points = drawn.batch.points
     given = torch.zeros(len(points), 1, dtype=points.dtype)
 
     def residual(jet: Any) -> Tensor:  # a jet at one point asks which derivatives occur

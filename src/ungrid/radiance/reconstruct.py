@@ -3,8 +3,8 @@
 Convention: `psnr_db` in the history is that of the rays of the steps since the last row, before each step; rays that meet
 nothing are not drawn, and count as right. Nothing is chosen by held-out views, which are only measured when all is done.
 
-Under ``torchrun`` (`ungrid.solvers.processes`) every process fits its share of each step's rays, and all add up their gradients:
-the number of processes does not change what is learned. The first one's clock counts.
+Under ``torchrun`` (`ungrid.solvers.processes`) every process fits its share of each step's rays, and all add up their
+gradients: the number of processes does not change what is learned. The first one's clock counts.
 
 Source of the plan: Sun et al. 2022, *Direct voxel grid optimization* (coarse geometry first, progressive scaling), and
 `ungrid.kernels.bricks` for the model.
@@ -39,8 +39,8 @@ from ungrid.radiance.render import Renderer
 from ungrid.sampling import CameraArrays
 from ungrid.solvers import FitResult, Outcome
 from ungrid.solvers.checkpoint import check_same_run, digest, read_checkpoint, remove_checkpoint, write_checkpoint
-from ungrid.solvers.processes import largest, of_first, part, summed
 from ungrid.solvers.loop import CHECKPOINT_EVERY, FIRST_REPORT, GROWTH, LONGEST_SILENCE, Limits
+from ungrid.solvers.processes import largest, of_first, part, summed
 
 Report = Callable[[dict[str, float]], None]
 Watch = Callable[[Renderer], None]

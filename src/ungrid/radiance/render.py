@@ -13,8 +13,8 @@ import torch
 from ungrid._base.errors import InputError
 from ungrid.fields import BlockField, BrickField, Field, NerfField
 from ungrid.kernels import bricks as kernels
-from ungrid.kernels.bricks import SUMS
 from ungrid.kernels.blas import single_threaded_blas
+from ungrid.kernels.bricks import SUMS
 from ungrid.radiance.frames import lattice_rays, pixel_rays
 from ungrid.radiance.lattice import Lattice
 from ungrid.sampling import Camera, CameraArrays
@@ -43,9 +43,11 @@ class Renderer:
         if not isinstance(field, BrickField | BlockField | NerfField):
             raise InputError(f"views of a {type(field).__name__}", "a radiance field")
         self.field = field
-        number, count = part()
-        mine = range(number, len(field.parts), count) if isinstance(field, BlockField) else ()
-        self.shares = {k: Lattice(cast(BrickField, field.parts[k]), field.owns(k)) for k in mine}
+        self.shares: dict[int, Lattice] = {}
+        if isinstance(field, BlockField):
+            number, count = part()
+            for k in range(number, len(field.parts), count):
+                self.shares[k] = Lattice(cast(BrickField, field.parts[k]), field.owns(k))
         self.lattice = lattice or (Lattice(field) if isinstance(field, BrickField) else None)
 
     def view(self, camera: Camera, quantity: str = "value") -> np.ndarray:

@@ -195,7 +195,7 @@ def solve_output_layer(
     state = _begun(u, terms, dict(unknowns or {}))
     found = state.find(solver)
     with torch.no_grad():
-        u.network.weight.copy_(state.weights)
+        u.network.get_parameter("weight").copy_(state.weights)
     return found
 
 
@@ -214,7 +214,7 @@ class Repeated:
         """From the weights as they are to those for the numbers of now."""
         found = self.state.find(self.solver)
         with torch.no_grad():
-            self.u.network.weight.copy_(self.state.weights)  # type: ignore[union-attr, operator]
+            self.u.network.get_parameter("weight").copy_(self.state.weights)
         return found
 
 
