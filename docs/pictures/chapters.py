@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[1]
 PICTURES = Path(__file__).parent
 LARGEST = 150_000  # bytes of a picture
 COLOURS = (256, 128, 64, 32)  # of a palette
-NEARLY_WHITE = 248
+GREYS, NEARLY_WHITE = 12, 248
 
 
 def blocks_of(text: str) -> list[str]:
@@ -62,11 +62,12 @@ def keep(picture: Path, target: Path) -> int:
 
 
 def with_palette(picture: Image.Image, colours: int) -> Image.Image:
-    """A picture in so many colours, dithered; what is nearly white becomes white, as the ground of a plot is."""
-    palette = picture.quantize(colours)
+    """A picture in so many colours, dithered; some are grey, for letters, and what is nearly white becomes white."""
+    palette = picture.quantize(colours - GREYS)
     found = np.array(palette.getpalette()).reshape(-1, 3)
     found[found.min(axis=1) >= NEARLY_WHITE] = 255
-    palette.putpalette(found.ravel().tolist())
+    greys = np.linspace(0, 255, GREYS).astype(int).repeat(3)
+    palette.putpalette([*found.ravel().tolist(), *greys.tolist()])
     return picture.quantize(palette=palette)
 
 
