@@ -81,7 +81,7 @@ def clip(seconds: float) -> None:
         found_in = time.perf_counter() - began
         scene = read_posed(folder / "frames", posed.model, holdout=8)
         numbers = np.array([int(view.path.stem.split("_")[1]) for view in scene.views])
-        truth = clip_cameras((numbers * FRAMES / KEPT + EXPOSURE / 3) / FRAMES, SIZE)
+        truth = clip_cameras((numbers + EXPOSURE / 3) / FRAMES, SIZE)
         result = reconstruct(scene, budget=seconds)
         first = f"{scene.views[0].path.name}:"
         marks = [first + mark(truth[0], MARKS[0]), first + mark(truth[0], MARKS[1])]

@@ -86,7 +86,7 @@ def test_the_sharpest_frame_of_every_part_is_written(tmp_path):
     samples = GridSamples(RegularGrid(box, (12, 32, 32)), frames, ("red", "green", "blue"), "video")
     write(tmp_path / "a.mp4", samples)
     written = write_sharp_frames(tmp_path / "a.mp4", tmp_path / "frames", 3)
-    assert [file.name for file in written] == ["frame_0000.png", "frame_0001.png", "frame_0002.png"]
+    assert [file.name for file in written] == ["frame_000002.png", "frame_000004.png", "frame_000009.png"]
     marks = [read(file).values[:6].mean() for file in written]
     assert marks == pytest.approx([2 / 12, 4 / 12, 9 / 12], abs=0.03)
     assert len(write_sharp_frames(tmp_path / "a.mp4", tmp_path / "all", 50)) == 12

@@ -4,7 +4,6 @@ import base64
 import importlib.util
 import io
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,12 @@ def page(kind, picture_page, sound_page, visit):
 
 def view_of(page) -> dict:
     return page.run("(({zoom, center, low, pixel, span}) => ({zoom, center, low, pixel, span}))(ungrid.view)")
+
+
+def shown(page) -> np.ndarray:
+    """The colours (h, w, 3) of the canvas."""
+    with Image.open(io.BytesIO(base64.b64decode(page.run("ungrid.view.canvas.toDataURL()").split(",")[1]))) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def test_tab_reaches_every_control_with_a_visible_ring(page, kind):
@@ -127,33 +132,31 @@ def test_the_slider_shows_the_pixels(picture_page, visit, engine):
     """Left of the slider the canvas has the random pixels of the picture, each a square of one colour."""
     page = visit(picture_page, f"#{engine}")
     page.run("ungrid.complete().then(() => ungrid.view.setSlider(1))")
-    with Image.open(io.BytesIO(base64.b64decode(page.run("ungrid.view.canvas.toDataURL()").split(",")[1]))) as image:
-        shown = np.asarray(image.convert("RGB"))
+    seen = shown(page)
     left, top, right, bottom = page.run("ungrid.view.look().box")
     pixels = np.rint(255 * np.random.default_rng(0).random((24, 32, 3)).astype(np.float32))
     rows = (top + (np.arange(24) + 0.5) * (bottom - top) / 24).astype(int)
     columns = (left + (np.arange(32) + 0.5) * (right - left) / 32).astype(int)
-    np.testing.assert_allclose(shown[rows][:, columns], pixels, atol=1)
+    np.testing.assert_allclose(seen[rows][:, columns], pixels, atol=1)
     assert page.errors == []
 
 
 def test_the_picture_comes_back_with_the_graphics(picture_page, visit):
-    """After the browser has taken WebGL away and given it back, the canvas is as it was."""
+    """After the browser has taken WebGL away and given it back, the canvas is as it was.
+
+    Tiles are as large as the page is fast at the time, so a value's last digit may differ, and with it a rounded colour.
+    """
     page = visit(picture_page)
     page.run("ungrid.complete()")
-    before = page.run("ungrid.view.canvas.toDataURL()")
+    before = shown(page)
     page.run("""new Promise((resolve) => {
         const { gl, canvas } = ungrid.engine, lose = gl.getExtension("WEBGL_lose_context");
         canvas.addEventListener("webglcontextlost", () => setTimeout(() => lose.restoreContext(), 10));
         canvas.addEventListener("webglcontextrestored", () => setTimeout(resolve, 10));
         lose.loseContext();
     })""")
-    for _ in range(50):  # the shaders are compiled again while the page is idle
-        page.run("ungrid.complete()")
-        if page.run("ungrid.view.canvas.toDataURL()") == before:
-            return
-        time.sleep(0.2)
-    pytest.fail("the picture did not come back")
+    page.run("ungrid.complete()")
+    np.testing.assert_allclose(shown(page), before, atol=1)
 
 
 def test_the_slider_by_keyboard(picture_page, visit):

@@ -102,6 +102,8 @@ def _frames(container: Any, video: Any, scale: int) -> list[np.ndarray]:
 def write_sharp_frames(path: str | os.PathLike[str], folder: Path, count: int) -> list[Path]:
     """Write the sharpest frame of each of `count` equal parts of a clip as png, upright, one frame in memory at a time.
 
+    The files are named by the frames' numbers in the clip.
+
     Sharp is what has the largest variance of its Laplacian (Pech-Pacheco et al. 2000, *Diatom autofocusing in brightfield
     microscopy*).
 
@@ -123,7 +125,7 @@ def write_sharp_frames(path: str | os.PathLike[str], folder: Path, count: int) -
             raise InputError(f"{file} has no frames", "a clip with pictures")
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    best: tuple[float, np.ndarray] | None = None
+    best: tuple[float, int, np.ndarray] | None = None
     with opened(file, "a video") as stream, av.open(stream, mode="r") as container:
         video, colours = container.streams.video[0], None
         for number, frame in enumerate(container.decode(video)):
@@ -131,10 +133,10 @@ def write_sharp_frames(path: str | os.PathLike[str], folder: Path, count: int) -
             pixels = upright(frame, colours)
             sharp = float(laplace(pixels.mean(axis=2)).var())
             if best is None or sharp > best[0]:
-                best = sharp, pixels
+                best = sharp, number, pixels
             if number + 1 >= total * (len(written) + 1) / min(count, total):
-                written.append(folder / f"frame_{len(written):04d}.png")
-                Image.fromarray(np.ascontiguousarray(best[1])).save(written[-1])
+                written.append(folder / f"frame_{best[1]:06d}.png")
+                Image.fromarray(np.ascontiguousarray(best[2])).save(written[-1])
                 best = None
     return written
 
