@@ -14,6 +14,7 @@ export OMP_WAIT_POLICY = passive
 export NUMBA_CACHE_DIR = $(abspath $(VENV))/numba
 export PIP_RETRIES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+unexport PYTHONDONTWRITEBYTECODE  # images of containers set it: each process of a test would compile torch, for 6 s
 
 .PHONY: help demo test lint format types imports spelling check wheel ci docs clean
 .DEFAULT_GOAL := help

@@ -15,6 +15,7 @@ A sample first looks whether its brick, and then whether its cell, can reach `le
 because an interpolated value is at most that of the largest corner.
 
 Threads own fixed contiguous parts of the rays and private gradients, so equal inputs and thread counts give equal bits.
+Integers become int64 before they are passed on, as in `grid`.
 
 Sources: Fridovich-Keil et al. 2022, *Plenoxels* (optimised voxels, total variation); Sun et al. 2022, *Direct voxel grid
 optimization* (activation after interpolation); Max 1995, *Optical models for direct volume rendering* (compositing); Reiser et
@@ -338,7 +339,7 @@ def shade(begin, end, origins, directions, views, jitter, bricks, how, decoder, 
     """March and gather the rays `begin` to `end`, and decode them."""
     first, left, inputs, one, two, added = rays
     ends, line = np.empty((PIECES, 2, 3)), np.empty((2, 3), np.float32)
-    n = 0
+    n = np.int64(0)
     for r in range(begin, end):
         i = r - begin
         first[i], left[i] = n, F(1)
@@ -416,7 +417,7 @@ def go_on(origins, directions, rows, bricks, how, sums, left, middle):
     Adds to what the rays have summed up (R, SUMS) and to their places by shares (R, 3), and takes from the transmittances left
     (R,). Samples are those of `render`.
     """
-    chunks = (rows.shape[0] + TILE - 1) // TILE
+    chunks, none = (rows.shape[0] + TILE - 1) // TILE, np.int64(0)
     for chunk in prange(chunks):
         samples, found = buffers(), np.empty(SUMS, np.float32)
         for m in range(chunk * TILE, min(rows.shape[0], (chunk + 1) * TILE)):
@@ -426,7 +427,7 @@ def go_on(origins, directions, rows, bricks, how, sums, left, middle):
                 continue
             d = directions[r]
             dt = how.step / F(math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
-            n, left[r] = march(origins[r], d, t0, t1, dt, F(0.5), bricks, how, 0, 0, left[r], samples)
+            n, left[r] = march(origins[r], d, t0, t1, dt, F(0.5), bricks, how, none, none, left[r], samples)
             gather(0, n, bricks.nodes, samples, found)
             for f in range(SUMS):
                 sums[r, f] += found[f]
@@ -473,8 +474,9 @@ def square_error(
     sample so far.
     """
     total, threads = origins.shape[0], grads.shape[0]
-    losses = np.zeros(threads)
+    losses = np.empty(threads)
     for w in prange(threads):
+        losses[w] = 0
         samples, rays = buffers(), tables(decoder.first.shape[1])
         first, left, inputs, one, two, added = rays
         error, grad_left = np.empty((TILE, 3), np.float32), np.empty(TILE, np.float32)
@@ -537,7 +539,8 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
     Only to nodes that the data touch, so that what nobody sees costs nothing; `bricks` (bricks, 3) is the place of each.
     Source: Fridovich-Keil et al. 2022, section 3.3, without the root.
     """
-    for b in prange(1, bricks.shape[0]):
+    for number in prange(1, bricks.shape[0]):
+        b = np.int64(number)
         if not is_touched(touched, b):
             continue
         around = np.zeros((3, 2), np.int64)
@@ -577,7 +580,8 @@ def adam(
     ``1 / (1 - beta^t)``.
     """
     threads = grads.shape[0]
-    for b in prange(nodes.shape[0] // 64):
+    for number in prange(nodes.shape[0] // 64):
+        b = np.int64(number)
         if not is_touched(touched, b):
             continue
         for q in range(b * 64, b * 64 + 64):
@@ -623,7 +627,7 @@ def copy_densities(index, bricks, nodes, cells, b):
 def fill_cells(index, bricks, nodes, cells):
     """Copy the raw densities of all bricks' nodes to `cells`, which are empty where nothing is copied to."""
     for b in prange(1, bricks.shape[0]):
-        copy_densities(index, bricks, nodes, cells, b)
+        copy_densities(index, bricks, nodes, cells, np.int64(b))
 
 
 @njit(cache=True, parallel=True)

@@ -15,6 +15,10 @@ the leading axes are interpolated once for a whole window of the row, so a cubic
 multiplications for each feature. Scattered points are runs of length one: one code path serves both.
 
 Threads own fixed contiguous parts of the points and private gradients, so equal inputs and thread counts give equal bits.
+
+numba compiles a function anew for each kind of integer that it is given, and the index of a `prange` and a literal are kinds
+of their own: both become int64 before they are passed on. Every array that a parallel function makes with zeros, and every
+sum that it takes, is one more parallel loop to compile: functions that are not parallel do what is small.
 """
 
 import numpy as np
@@ -389,8 +393,10 @@ def encode(points, table, levels, order, max_gap, width, threads):
 def encode_backward(points, grad, levels, order, max_gap, size, threads):
     """Gradient of the table, (P,), given the gradient (N, E) of the features."""
     n = len(points)
-    private = np.zeros((threads, size), dtype=np.float32)
-    for part in prange(threads):
+    private = np.empty((threads, size), dtype=np.float32)
+    for thread in prange(threads):
+        part = np.int64(thread)
+        private[part] = 0
         scratch = tile_buffers(levels, max_gap, order, TILE)
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
@@ -496,7 +502,7 @@ def grid_forward(points, table, levels, order, max_gap, skip, first, middle, bia
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
             tile = features[: end - begin]
-            encode_tile(points, begin, end, table, levels, order, max_gap, tile, 0, scratch)
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, np.int64(0), scratch)
             decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, out[begin:end])
     return out
 
@@ -514,6 +520,28 @@ def residual_gradient(out, target, weight, begin, end, scale):
     return loss
 
 
+@njit(cache=True)
+def decoder_gradients(threads, width, hidden, channels, depth):
+    """Zeros for each thread: its part of the loss, and its gradients of (skip, first, middle, biases, last, last_bias)."""
+    return (
+        np.zeros(threads),
+        (
+            np.zeros((threads, width, channels), dtype=np.float32),
+            np.zeros((threads, width, hidden), dtype=np.float32),
+            np.zeros((threads, depth - 1, hidden, hidden), dtype=np.float32),
+            np.zeros((threads, depth, hidden), dtype=np.float32),
+            np.zeros((threads, hidden, channels), dtype=np.float32),
+            np.zeros((threads, channels), dtype=np.float32),
+        ),
+    )
+
+
+@njit(cache=True)
+def total(numbers):
+    """The sum of a few numbers."""
+    return numbers.sum()
+
+
 @njit(cache=True, parallel=True)
 def grid_square_error(
     points, target, weight, table, levels, order, max_gap, skip, first, middle, biases, last, last_bias, threads
@@ -527,15 +555,12 @@ def grid_square_error(
     n, channels = target.shape
     width, hidden_width, depth = skip.shape[0], first.shape[1], len(biases)
     scale = np.float32(2.0 / (n * channels))
-    losses = np.zeros(threads)
-    g_table = np.zeros((threads, len(table)), dtype=np.float32)
-    g_skip = np.zeros((threads, width, channels), dtype=np.float32)
-    g_first = np.zeros((threads, width, hidden_width), dtype=np.float32)
-    g_middle = np.zeros((threads, depth - 1, hidden_width, hidden_width), dtype=np.float32)
-    g_biases = np.zeros((threads, depth, hidden_width), dtype=np.float32)
-    g_last = np.zeros((threads, hidden_width, channels), dtype=np.float32)
-    g_last_bias = np.zeros((threads, channels), dtype=np.float32)
-    for part in prange(threads):
+    losses, gradients = decoder_gradients(threads, width, hidden_width, channels, depth)
+    g_skip, g_first, g_middle, g_biases, g_last, g_last_bias = gradients
+    g_table = np.empty((threads, len(table)), dtype=np.float32)
+    for thread in prange(threads):
+        part = np.int64(thread)
+        g_table[part] = 0
         scratch = tile_buffers(levels, max_gap, order, TILE)
         features = np.empty((TILE, width), dtype=np.float32)
         grad_features = np.empty((TILE, width), dtype=np.float32)
@@ -547,18 +572,9 @@ def grid_square_error(
         for begin in range(n * part // threads, n * (part + 1) // threads, TILE):
             end = min(begin + TILE, n * (part + 1) // threads)
             tile, tile_out, tile_grad = features[: end - begin], out[: end - begin], grad_features[: end - begin]
-            encode_tile(points, begin, end, table, levels, order, max_gap, tile, 0, scratch)
+            encode_tile(points, begin, end, table, levels, order, max_gap, tile, np.int64(0), scratch)
             decoder_forward(tile, skip, first, middle, biases, last, last_bias, pre, post, tile_out)
             losses[part] += residual_gradient(tile_out, target, weight, begin, end, scale)
             decoder_backward(tile, skip, first, middle, last, pre, post, tile_out, grads, tile_grad, hidden)
-            scatter_tile(points, begin, end, tile_grad, 0, levels, order, max_gap, g_table, part, scratch)
-    return (
-        losses.sum() / (n * channels),
-        sum_parts(g_table),
-        g_skip,
-        g_first,
-        g_middle,
-        g_biases,
-        g_last,
-        g_last_bias,
-    )
+            scatter_tile(points, begin, end, tile_grad, np.int64(0), levels, order, max_gap, g_table, part, scratch)
+    return (total(losses) / (n * channels), sum_parts(g_table), *gradients)

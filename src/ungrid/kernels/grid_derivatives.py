@@ -184,8 +184,10 @@ def partials(points, table, levels, order, half, pieces, orders, width, threads)
 def spread(points, grad, levels, order, half, pieces, orders, size, threads):
     """The gradient of the table, (size,), given the gradient (P, N, E) of the partial derivatives."""
     n = len(points)
-    private = np.zeros((threads, size), dtype=grad.dtype)
-    for part in prange(threads):
+    private = np.empty((threads, size), dtype=grad.dtype)
+    for thread in prange(threads):
+        part = np.int64(thread)  # as in `grid`
+        private[part] = 0
         scratch = point_buffers(levels, order, pieces, orders)
         for i in range(n * part // threads, n * (part + 1) // threads):
             point_spread(points, i, grad, levels, order, half, pieces, orders, private, part, scratch)
