@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,21 +89,32 @@ def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:
         assert (exact == found).mean() > 0.96
 
 
-def test_equal_seeds_and_steps_give_equal_bits(scene: Scene) -> None:
-    first, second = (reconstruct(scene, steps=24, seed=1, threads=2).field for _ in range(2))
+def brief(scene: Scene, seed: int = 1, **given: Any) -> FitResult:
+    """Some steps in each lattice, of few rays, which are enough to tell bits apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODULE, "RAYS", tuple(rays // 8 for rays in MODULE.RAYS))
+        return reconstruct(scene, steps=24, seed=seed, threads=2, **given)
+
+
+@pytest.fixture(scope="module")
+def repeatable(scene: Scene) -> FitResult:
+    return brief(scene)
+
+
+def test_equal_seeds_and_steps_give_equal_bits(scene: Scene, repeatable: FitResult) -> None:
+    first, second = repeatable.field, brief(scene).field
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
-    other = reconstruct(scene, steps=24, seed=2, threads=2).field
+    other = brief(scene, seed=2).field
     assert other.kept != first.kept or not torch.equal(other.nodes, first.nodes)
 
 
 @pytest.mark.parametrize("cut", [2, 20])
 def test_a_resumed_run_gives_the_same_bits(
-    scene: Scene, tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, repeatable: FitResult, tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut in the first lattice and in a later one."""
-    whole = reconstruct(scene, steps=24, seed=1, threads=2).field
     monkeypatch.setattr(MODULE, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(MODULE, "FIRST_REPORT", 0.0)
     monkeypatch.setattr(MODULE, "GROWTH", 1.0)
@@ -111,12 +123,12 @@ def test_a_resumed_run_gives_the_same_bits(
         if row["step"] >= cut:
             raise KeyboardInterrupt
 
-    halted = reconstruct(scene, steps=24, seed=1, threads=2, report=stop, checkpoint=tmp_path / "c")
+    halted = brief(scene, report=stop, checkpoint=tmp_path / "c")
     assert halted.outcome is Outcome.interrupted
-    resumed = reconstruct(scene, steps=24, seed=1, threads=2, checkpoint=tmp_path / "c", resume=True)
+    resumed = brief(scene, checkpoint=tmp_path / "c", resume=True)
     assert resumed.outcome is Outcome.steps
     assert resumed.stats["steps"] == 24
-    for name, weights in whole.state_dict().items():
+    for name, weights in repeatable.field.state_dict().items():
         assert torch.equal(resumed.field.state_dict()[name], weights), name
 
 
