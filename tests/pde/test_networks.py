@@ -10,18 +10,19 @@ from ungrid.pde.networks import NETWORK_SOLVERS, adapted, balanced, can_train, n
 from ungrid.pde.terms import BOUNDARY_WEIGHT, EQUATION, Counts, problem_terms
 from ungrid.solvers.whole import Whole
 
-LIMITS = {"gauss-newton": 1e-3, "broyden": 2e-2, "adam": 0.1}
+LIMITS = {"gauss-newton": (5.0, 1e-3), "broyden": (3.0, 2e-2), "adam": (3.0, 0.1)}  # seconds, relative error
 
 
 @pytest.mark.parametrize("solver", NETWORK_SOLVERS)
 def test_a_network_finds_the_exact_solution(solver):
     shown = pde.example("heat")
     problem, rows = shown.make(), []
-    result = pde.solve(problem, solver=solver, budget=8.0, report=rows.append)
+    budget, limit = LIMITS[solver]
+    result = pde.solve(problem, solver=solver, budget=budget, report=rows.append)
     points = pde.check_points(problem, 0)
     apart = pde.distance(result.field, pde.exact_values(problem, shown.exact, points), points)
-    assert apart.relative_l2 < LIMITS[solver]
-    assert result.stats["seconds"] < 12
+    assert apart.relative_l2 < limit
+    assert result.stats["seconds"] < budget + 4
     assert len(rows) == len(result.history)
     assert result.stats["relative_residual"] == min(row["relative_residual"] for row in rows)
     assert not pde.can_split(result)
@@ -34,7 +35,7 @@ def test_a_nonlinear_system():
         out_names=("u", "v"),
     )
     problem = pde.Problem(pde.Time(0, 2), equation, [pde.Initial(1.0), pde.Initial(0.0, component=1)])
-    field = pde.solve(problem, solver="gauss-newton", budget=6.0).field
+    field = pde.solve(problem, solver="gauss-newton", budget=4.0).field
     values = field(np.linspace(0, 2, 50)[:, None])
     assert np.abs(values[:, 1] ** 2 / 2 + values[:, 0] ** 4 / 4 - 0.25).max() < 2e-2
 
@@ -45,7 +46,7 @@ def test_periodic_ends():
         pde.Heat(0.1),
         [pde.Periodic("x"), pde.Initial(lambda x: np.cos(np.pi * x))],
     )
-    found = pde.solve(ring, solver="gauss-newton", budget=6.0).field
+    found = pde.solve(ring, solver="gauss-newton", budget=4.0).field
     points = pde.check_points(ring, 0)
     exact = np.cos(np.pi * points[:, :1]) * np.exp(-0.1 * np.pi**2 * points[:, 1:])
     assert pde.distance(found, exact, points).relative_l2 < 3e-2
