@@ -21,15 +21,18 @@ DRIVER = f"import ungrid.solvers.loop as loop; loop.CHECKPOINT_EVERY = {EVERY}; 
 STEPS = 1500
 
 
+def fixed_words(picture: Path, target: Path) -> list[str]:
+    return ["fit", str(picture), "-o", str(target), "--steps", str(STEPS), "--threads", "2", "--seed", "4"]
+
+
 @pytest.fixture
 def start(picture: Path):
     """Starts fits of the picture in processes of their own, with frequent checkpoints."""
     running = []
 
-    def begin(target: Path, *words: str, steps: int = STEPS) -> subprocess.Popen[str]:
-        fixed = ["fit", str(picture), "-o", str(target), "--steps", str(steps), "--threads", "2", "--seed", "4"]
+    def begin(target: Path, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *fixed, *words],
+            [sys.executable, "-c", DRIVER, *fixed_words(picture, target), *words],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         running.append(process)
@@ -51,9 +54,9 @@ def weights(field: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_gives_the_bits_of_the_uninterrupted_run(start, tmp_path):
+def test_killed_and_resumed_gives_the_bits_of_the_uninterrupted_run(start, ungrid, picture, tmp_path):
     whole, cut, folder = tmp_path / "whole.field", tmp_path / "cut.field", tmp_path / "cut.checkpoint"
-    assert start(whole).wait(timeout=100) == 0
+    assert ungrid(*fixed_words(picture, whole)).code == 0
     chance, kills = random.Random(0), 0
     for words in ([], ["--resume"]):
         process, before = start(cut, *words), newest(folder)
@@ -156,31 +159,23 @@ TABLE_DRIVER = "import ungrid.solvers.checkpoint as c; c.STAGES_EVERY = 0.02; fr
 
 
 @pytest.mark.slow
-def test_a_killed_fit_of_a_table_goes_on_to_the_same_bits(tmp_path):
+def test_a_killed_fit_of_a_table_goes_on_to_the_same_bits(ungrid, tmp_path):
     """Scattered measurements in closed form: killed at a random moment, resumed."""
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 3, (150, 2))
     rows = np.column_stack([x, np.sin(x[:, 0]) * x[:, 1] + 0.01 * rng.standard_normal(150), np.arange(150) % 10])
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="x,y,v,track", comments="")
 
-    def begin(target: Path, *words: str) -> subprocess.Popen[bytes]:
-        fixed = [
-            "fit",
-            str(tmp_path / "t.csv"),
-            "-o",
-            str(target),
-            "--values",
-            "v",
-            "--group",
-            "track",
-            "--steps",
-            "12",
-        ]
+    def words(target: Path) -> list[str]:
+        flags = ["--values", "v", "--group", "track", "--steps", "12", "--threads", "2"]
+        return ["fit", str(tmp_path / "t.csv"), "-o", str(target), *flags]
+
+    def begin(target: Path, *more: str) -> subprocess.Popen[bytes]:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([sys.executable, "-c", TABLE_DRIVER, *fixed, "--threads", "2", *words], **quiet)
+        return subprocess.Popen([sys.executable, "-c", TABLE_DRIVER, *words(target), *more], **quiet)
 
     whole, cut, folder = tmp_path / "whole.field", tmp_path / "cut.field", tmp_path / "cut.checkpoint"
-    assert begin(whole).wait(timeout=100) == 0
+    assert ungrid(*words(whole)).code == 0
     process = begin(cut)
     try:
         while process.poll() is None and not newest(folder):

@@ -175,50 +175,66 @@ import test_training as t
 import torch.distributed as dist
 import ungrid.upscale.training
 ungrid.upscale.training.BFLOAT16 = False  # its roundings would hide what is compared
-rank, folder = int(sys.argv[2]), Path(sys.argv[3])
+rank, place, steps = int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-schedule = t.Schedule(steps=int(sys.argv[4]), warmup=2)
-training = t.Training(t.network(), t.crops(part=(rank, 2)), schedule, folder / "check", sharded=sys.argv[5] == "True")
-training.loss(training.source.batch(0)).backward()
+dist.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=2)
 whole = ungrid.upscale.training._whole
-grads = {name: whole(value.grad) for name, value in training.network.named_parameters() if value.grad is not None}
-torch.save(grads, folder / f"grads{rank}.pt")
-training.run(every=3)
-torch.save(training.averaged().state_dict(), folder / f"average{rank}.pt")
+for kind in sys.argv[5:]:
+    folder, schedule = place / kind, t.Schedule(steps=steps, warmup=2)
+    folder.mkdir(exist_ok=True)
+    training = t.Training(
+        t.network(), t.crops(part=(rank, 2)), schedule, folder / "check", sharded=kind == "sharded"
+    )
+    training.loss(training.source.batch(0)).backward()
+    grads = {name: whole(value.grad) for name, value in training.network.named_parameters() if value.grad is not None}
+    torch.save(grads, folder / f"grads{rank}.pt")
+    training.run(every=3)
+    torch.save(training.averaged().state_dict(), folder / f"average{rank}.pt")
 """
 
 
-def start(folder: Path, steps: int, *, sharded: bool = False) -> list[subprocess.Popen[bytes]]:
-    (folder / "meeting").unlink(missing_ok=True)
+def start(folder: Path, steps: int, *kinds: str) -> list[subprocess.Popen[bytes]]:
+    """Two processes that train one after the other in each way."""
     (folder / "program.py").write_text(PROGRAM)
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"}
     environment.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, str(folder / "program.py"), str(Path(__file__).parent)]
-    ranks = ([str(rank), str(folder), str(steps), str(sharded)] for rank in range(2))
-    return [subprocess.Popen([*words, *arguments], env=environment) for arguments in ranks]
+    return [
+        subprocess.Popen([*words, str(rank), str(folder), str(steps), *kinds], env=environment) for rank in range(2)
+    ]
+
+
+KINDS = ("copied", "sharded")  # what each process keeps of the network
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left, in a folder for each kind."""
+    folder = tmp_path_factory.mktemp("two")
+    for process in start(folder, 6, *KINDS):
+        assert process.wait(200) == 0
+    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharded", [False, True])
-def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_are_one(two: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Gradients of halves are those of the whole batch; what two processes wrote, one reads, to the same bits."""
     monkeypatch.setattr("ungrid.upscale.training.BFLOAT16", False)
-    for process in start(tmp_path, 6, sharded=sharded):
-        assert process.wait(200) == 0
+    folder = two / kind
     alone = Training(network(), crops(), Schedule(steps=6, warmup=2))
     alone.loss(alone.source.batch(0)).backward()
     for rank in range(2):
-        grads = torch.load(tmp_path / f"grads{rank}.pt", weights_only=True)
+        grads = torch.load(folder / f"grads{rank}.pt", weights_only=True)
         for name, value in alone.network.named_parameters():
             if value.grad is not None:
                 torch.testing.assert_close(grads[name], value.grad, atol=1e-6, rtol=1e-4)
     alone.optimizer.zero_grad()
     alone.run()
-    together = torch.load(tmp_path / "average0.pt", weights_only=True)
+    together = torch.load(folder / "average0.pt", weights_only=True)
     for name, value in alone.average.items():
         torch.testing.assert_close(together[name], value, atol=1e-4, rtol=1e-3)
-    reader = Training(network(), crops(), Schedule(steps=6, warmup=2), tmp_path / "check")
+    reader = Training(network(), crops(), Schedule(steps=6, warmup=2), folder / "check")
     assert reader.resume()
     assert reader.done == 6
     assert len(reader.optimizer.state) == len(alone.optimizer.state)
@@ -229,18 +245,18 @@ def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.slow
 def test_a_killed_process_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ungrid.upscale.training.BFLOAT16", False)
-    running = start(tmp_path, 4000)
+    running, folder = start(tmp_path, 4000, "copied"), tmp_path / "copied"
     deadline = time.monotonic() + 200
-    while not (tmp_path / "check").is_dir() or read_checkpoint(tmp_path / "check") is None:
+    while not (folder / "check").is_dir() or read_checkpoint(folder / "check") is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     running[0].kill()
     for process in running:
         process.kill()
         process.wait(60)
-    content = read_checkpoint(tmp_path / "check")
+    content = read_checkpoint(folder / "check")
     assert content is not None
-    second = Training(network(), crops(), Schedule(steps=4000, warmup=2), tmp_path / "check")
+    second = Training(network(), crops(), Schedule(steps=4000, warmup=2), folder / "check")
     assert second.resume()
     alone = Training(network(), crops(), Schedule(steps=4000, warmup=2))
     for training in (second, alone):
