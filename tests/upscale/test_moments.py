@@ -142,7 +142,7 @@ def test_it_learns_to_follow_motion() -> None:
     image = LightNetwork(blocks=1, width=6, features=6, hidden=4, splines=5, seed=0)
     network = LightVideo(image, width=16, depth=1, seed=0)
     source = Same(PICTURES, [sliding(speed=3)], made=0.0, size=4, side=32, window=32)
-    training = Training(network, source, Schedule(steps=120, lr=5e-3, warmup=5))
+    training = Training(network, source, Schedule(steps=60, lr=5e-3, warmup=5))
     before = float(training.loss(source.batch(0)).detach())
     training.run()
     assert float(training.loss(source.batch(0)).detach()) < 0.5 * before
@@ -181,7 +181,7 @@ def test_the_published_network_learns_from_the_same_batches(monkeypatch: pytest.
     monkeypatch.setattr("ungrid.upscale.training.BFLOAT16", False)
     network = VideoINR(features=8, groups=2, front=1, back=1)
     source = Same(PICTURES, [sliding(speed=3)], made=0.0, size=2, side=24, window=24)
-    training = Training(network, source, Schedule(steps=15, lr=1e-3, warmup=2))
+    training = Training(network, source, Schedule(steps=8, lr=1e-3, warmup=2))
     batch = source.batch(0)
     frames = torch.stack([batch.first, batch.second], dim=1)
     features = network.encode(frames)
