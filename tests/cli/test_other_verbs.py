@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import ungrid as library
+from ungrid.cli import demo
 from ungrid.cli.run import finite, readable
 
 
@@ -72,7 +73,12 @@ def test_doctor_has_a_remedy_for_a_cuda_build_without_gpu():
 
 
 @pytest.mark.slow
-def test_demo_writes_its_page(ungrid, tmp_path):
+def test_demo_writes_its_page(ungrid, tmp_path, monkeypatch):
+    """On a part of the picture that has all that is cut from it, and a small scene."""
+    whole = demo.bundled_picture()
+    monkeypatch.setattr(demo, "bundled_picture", lambda: whole[:320, :320])
+    monkeypatch.setattr(demo, "SCENE_VIEWS", 12)
+    monkeypatch.setattr(demo, "SCENE_SIZE", 32)
     done = ungrid("demo", "-o", tmp_path / "tour", "--steps", "1", "--json")
     page = (tmp_path / "tour" / "report.html").read_text()
     assert done.code == 0

@@ -153,9 +153,9 @@ def test_surroundings_are_seen_at_the_rims(outdoors: Scene, tmp_path) -> None:
 def test_a_scene_with_surroundings_is_fitted_in_a_lattice_of_all_space(outdoors: Scene) -> None:
     """Which shows new views better than one of the box alone; and its surface is that of the box."""
     pytest.importorskip("skimage")
-    found = reconstruct(outdoors, steps=150, seed=0, threads=2)
+    found = reconstruct(outdoors, steps=80, seed=0, threads=2)
     assert found.stats["unbounded"]
-    boxed = reconstruct(outdoors, steps=150, seed=0, threads=2, unbounded=False)
+    boxed = reconstruct(outdoors, steps=80, seed=0, threads=2, unbounded=False)
     gain = (
         held_out_metrics(found.field, outdoors)["heldout_psnr_db"]
         - held_out_metrics(boxed.field, outdoors)["heldout_psnr_db"]
