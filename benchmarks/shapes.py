@@ -131,7 +131,7 @@ def pose_errors(poses: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 def poses(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        scene = read_scene(write_scene(Path(folder) / "scene", views=60, tests=6, size=200, glossy=False))
+        scene = read_scene(write_scene(Path(folder) / "scene", views=60, tests=6, size=400, glossy=False))
         worse = disturbed(scene)
         truth = np.stack([view.camera.matrix for view in scene.views])
         for name, refine in (("disturbed poses, not refined", False), ("disturbed poses, refined", True)):

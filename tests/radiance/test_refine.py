@@ -11,8 +11,8 @@ from ungrid.kernels.blas import single_threaded_blas
 from ungrid.radiance import reconstruct
 from ungrid.radiance.builtin import write_scene
 from ungrid.radiance.lattice import Lattice
-from ungrid.radiance.pictures import read_pictures, smaller
-from ungrid.radiance.refine import moved, refined_poses
+from ungrid.radiance.pictures import Pictures, read_pictures, smaller
+from ungrid.radiance.refine import contrast, moved, refined_poses, some_pixels
 from ungrid.sampling import CameraArrays
 
 DEGREES, SHARE = 1.0, 0.01
@@ -65,3 +65,22 @@ def test_a_turn_keeps_the_place_and_a_shift_the_direction(scene: Scene) -> None:
     shifted = moved(cameras, np.tile([0, 0, 0, 1, 2, 3], (count, 1)))
     np.testing.assert_allclose(shifted.positions - cameras.positions, np.tile([1, 2, 3], (count, 1)))
     np.testing.assert_allclose(shifted.turns, cameras.turns)
+
+
+def test_pixels_are_drawn_where_colours_change(scene: Scene) -> None:
+    """Two photographs of 20 x 30 pixels: black and white halves, and grey all over."""
+    halves = np.zeros((20, 30, 3), np.uint8)
+    halves[:, 15:] = 255
+    colors = np.concatenate([halves.reshape(-1, 3), np.full((600, 3), 128, np.uint8)])
+    cameras = CameraArrays.of([view.camera for view in scene.views[:2]])
+    pictures = Pictures(colors, np.array([0, 600, 1200]), np.array([30, 30]), 1, cameras, None)
+    expected = np.zeros((20, 30))
+    expected[:, 14] = np.sqrt(3) * 255
+    np.testing.assert_allclose(contrast(pictures, np.arange(600), 0).reshape(20, 30), expected, rtol=1e-6)
+    pixels, owners = some_pixels(pictures, np.random.default_rng(0))
+    np.testing.assert_array_equal(owners, pixels // 600)
+    columns = pixels[owners == 0] % 30
+    assert 0.85 < (columns == 14).mean() < 1  # 20 * 442.7 of 20 * 442.7 + 600
+    counts = np.concatenate([np.arange(0, 600, 30), np.arange(600, 1200)])  # of the first only its first column
+    pixels, _ = some_pixels(replace(pictures, counts=counts), np.random.default_rng(0))
+    assert np.isin(pixels, counts).all()

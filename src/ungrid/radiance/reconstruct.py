@@ -58,7 +58,7 @@ SMOOTHNESS = 1e-3 / 65536  # of colours and features, for each ray of a step
 SPARSITY = 3e-5 / 65536  # of raw densities, for each ray of a step, before a background
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
-POSE_EVERY = 25  # steps, after which cameras are found anew
+POSE_EVERY = 40  # steps, after which cameras are found anew
 
 
 @dataclass(frozen=True)

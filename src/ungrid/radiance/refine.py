@@ -17,7 +17,8 @@ from ungrid.radiance.lattice import Lattice
 from ungrid.radiance.pictures import Pictures, rays_of
 from ungrid.sampling import CameraArrays
 
-PIXELS = 1024  # of a photograph, for one round
+PIXELS = 512  # of a photograph, for one round
+CANDIDATES = 8  # pixels for each of them: edges tell where a camera is, flat colours do not
 DIFFERENCE = 0.7  # pixels that a central difference moves a picture
 FARTHEST = 2.0  # differences that a round may move a camera
 DAMPING = 1e-5  # of the mean diagonal of the normal equations
@@ -58,16 +59,31 @@ def refined_poses(pictures: Pictures, lattice: Lattice, random: np.random.Genera
 
 
 def some_pixels(pictures: Pictures, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random pixels that count, `PIXELS` of every photograph that has any, and the numbers of their photographs."""
+    """Random pixels that count, `PIXELS` of every photograph that has any, and the numbers of their photographs.
+
+    They are drawn by their differences from the next pixels to the right and below.
+    """
     parts, owners = [], []
     for which, (begin, end) in enumerate(zip(pictures.first, pictures.first[1:], strict=False)):
         if pictures.counts is None:
-            parts.append(random.integers(begin, end, PIXELS))
+            drawn = random.integers(begin, end, CANDIDATES * PIXELS)
         else:
             low, high = np.searchsorted(pictures.counts, [begin, end])
-            parts.append(pictures.counts[random.integers(low, high, PIXELS if high > low else 0)])
-        owners.append(np.full(len(parts[-1]), which))
+            drawn = pictures.counts[random.integers(low, high, CANDIDATES * PIXELS if high > low else 0)]
+        owners.append(np.full(PIXELS if len(drawn) else 0, which))
+        if len(drawn):
+            reached = np.cumsum(1 + contrast(pictures, drawn, which))
+            parts.append(drawn[np.searchsorted(reached, random.uniform(0, reached[-1], PIXELS))])
     return np.concatenate(parts), np.concatenate(owners)
+
+
+def contrast(pictures: Pictures, pixels: np.ndarray, which: int) -> np.ndarray:
+    """How much the colours of pixels of one photograph differ from their neighbours', in levels, (n,)."""
+    begin, end, width = pictures.first[which], pictures.first[which + 1], pictures.widths[which]
+    aside = np.where((pixels - begin + 1) % width, pixels + 1, pixels)
+    below = np.where(pixels + width < end, pixels + width, pixels)
+    here, *others = (pictures.colors[places].astype(np.float32) for places in (pixels, aside, below))
+    return np.asarray(np.sqrt(sum(((other - here) ** 2).sum(axis=1) for other in others)))
 
 
 def difference_units(cameras: CameraArrays, shrink: int, lattice: Lattice) -> np.ndarray:
