@@ -10,7 +10,7 @@ from ungrid.pde.networks import NETWORK_SOLVERS, adapted, balanced, can_train, n
 from ungrid.pde.terms import BOUNDARY_WEIGHT, EQUATION, Counts, problem_terms
 from ungrid.solvers.whole import Whole
 
-LIMITS = {"gauss-newton": (6.0, 1e-3), "broyden": (8.0, 2e-2), "adam": (3.0, 0.1)}  # seconds, relative error
+LIMITS = {"gauss-newton": (8.0, 1e-3), "broyden": (8.0, 2e-2), "adam": (3.0, 0.1)}  # seconds, relative error
 
 
 @pytest.mark.parametrize("solver", NETWORK_SOLVERS)
@@ -35,7 +35,7 @@ def test_a_nonlinear_system():
         out_names=("u", "v"),
     )
     problem = pde.Problem(pde.Time(0, 2), equation, [pde.Initial(1.0), pde.Initial(0.0, component=1)])
-    field = pde.solve(problem, solver="gauss-newton", budget=5.0).field
+    field = pde.solve(problem, solver="gauss-newton", budget=6.0).field
     values = field(np.linspace(0, 2, 50)[:, None])
     assert np.abs(values[:, 1] ** 2 / 2 + values[:, 0] ** 4 / 4 - 0.25).max() < 2e-2
 
@@ -46,7 +46,7 @@ def test_periodic_ends():
         pde.Heat(0.1),
         [pde.Periodic("x"), pde.Initial(lambda x: np.cos(np.pi * x))],
     )
-    found = pde.solve(ring, solver="gauss-newton", budget=5.0).field
+    found = pde.solve(ring, solver="gauss-newton", budget=6.0).field
     points = pde.check_points(ring, 0)
     exact = np.cos(np.pi * points[:, :1]) * np.exp(-0.1 * np.pi**2 * points[:, 1:])
     assert pde.distance(found, exact, points).relative_l2 < 3e-2
