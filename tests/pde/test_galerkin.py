@@ -124,7 +124,7 @@ def test_a_step_that_is_too_long_is_shortened():
     start_ = pde.Initial(lambda x, y: np.sin(4 * np.pi * x) * np.sin(3 * np.pi * y))
     equation = pde.SecondOrder(damping=1.0, diffusion=1e-3, source=source)
     problem = pde.Problem(SQUARE * pde.Time(0, 100), equation, [pde.Dirichlet(0.0), start_])
-    weak = Weak(Space(problem, Features(100, 6.0, "tanh"), 0))
+    weak = Weak(Space(problem, Features(160, 6.0, "tanh"), 0))
     length, known = 100 / 16, stepping.start(weak)
     with pytest.raises(NoRootError, match="does not converge"):
         weak.root(known, Moment(length, known, length))
