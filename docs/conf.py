@@ -17,6 +17,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"ungrid {__version__}"
 html_copy_source = False
+html_show_copyright = False
 exclude_patterns = ["_build", "pictures/make.py"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
