@@ -14,7 +14,7 @@ from torch import Tensor
 from ungrid.networks import ContinuousNetwork
 from ungrid.upscale.resize import resized
 
-LATENTS = 8_000_000  # numbers of a tile's latents, about
+LATENTS = 12_000_000  # numbers of a tile's latents, about
 SMALLEST = 48  # input pixels of a tile's side
 OUTPUT = 1 << 20  # output pixels of a tile, about
 PLACES = 1 << 15  # output pixels that are decoded at once: their 48 features are 6 MB
