@@ -32,6 +32,7 @@ from ungrid.networks.spline_kernels import Colours, Encoded, Latents, Lattice, P
 
 COLOURS = 3
 CHUNK = 512  # places at once: their 256 hidden values are half a MB
+LONG_CHUNK = 2048  # where chunks have no buffers of their own, and starting an operation costs more
 NUDGE = 1e-6  # of a picture's half width: the published code moves places by it, so that ties go to the next pixel
 
 
@@ -122,8 +123,9 @@ class LIIF(ContinuousNetwork):
         maps = latents.permute(0, 2, 3, 1)
         constant = self._constant(scale)
         down, across = self._axis(rows, h, 0, maps), self._axis(columns, w, 1, maps)
-        step = max(1, CHUNK // (len(columns) * len(maps)))
-        if not torch.is_grad_enabled() and not torch.is_autocast_enabled(maps.device.type):
+        in_place = not torch.is_grad_enabled() and not torch.is_autocast_enabled(maps.device.type)
+        step = max(1, (CHUNK if in_place else LONG_CHUNK) // (len(columns) * len(maps)))
+        if in_place:
             maps = maps.contiguous()
             return torch.stack([self._in_place(one, down, across, constant, step) for one in maps])
         strips = []
