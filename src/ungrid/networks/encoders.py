@@ -74,7 +74,7 @@ class EDSR(nn.Module):
         features = self.head(x)
         for layer in self.body:
             features = layer(features)
-        return self.head(x).add_(features)  # cheaper once more than kept: a quarter of the memory
+        return self.head(x).add_(features)  # once more, for little: kept, it would be one map more of four
 
 
 class _DenseLayer(nn.Module):
