@@ -9,7 +9,7 @@ from ungrid.fields import BrickField
 from ungrid.io.scenes import read_scene
 from ungrid.radiance.builtin import write_scene
 from ungrid.radiance.frames import extent_of, lattice_rays
-from ungrid.radiance.pictures import rays_of, read_pictures, smaller, that_reach
+from ungrid.radiance.pictures import draw_rays, rays_of, read_pictures, smaller, spread, that_reach
 
 PROJECTIVE = (1.0, 0.1, 0.0, 0.5, 0.0, -1.2, 0.1, 0.3, 0.2, 0.0, 0.8, 2.0, 0.1, 0.05, 1.0, 5.0)
 
@@ -74,3 +74,26 @@ def test_where_nothing_can_be_seen_everything_is_kept(pictures):
     shown, extent = pictures
     field = lattice(extent, 16)
     assert that_reach(shown, field, np.full(field.blocks, 200, np.uint8)) == (shown, 1.0)
+
+
+@pytest.mark.parametrize("count", [2, 89, 1000, 12345])
+@pytest.mark.parametrize("first", [0, 2**40 + 7])
+def test_spread_numbers_leave_gaps_of_three_lengths(count, first):
+    """The three-gap theorem; and of the golden ratio no gap is longer than 1 + 2 / sqrt(5) times the mean."""
+    places = np.sort(spread(first, count))
+    gaps = np.diff(np.append(places, places[0] + 1))
+    assert len(np.unique(np.round(gaps, 12))) <= 3
+    assert gaps.max() <= (1 + 2 / np.sqrt(5)) / count
+
+
+def test_every_pixel_comes_within_twice_as_many_rays(pictures):
+    """In batches of any size; independent draws would leave out one in seven."""
+    shown, extent = pictures
+    field, total, seen, first = lattice(extent, 16), shown.total, [], 12345
+    _, everything = rays_of(shown, field, np.arange(total))
+    for count in (total, total // 3, total - total // 3):
+        _, views, colors = draw_rays(shown, field, first, count)
+        assert colors.shape == (count, 3)
+        seen.append(views)
+        first += count
+    assert len(np.unique(np.concatenate(seen), axis=0)) == len(np.unique(everything, axis=0))

@@ -34,8 +34,8 @@ def stepped() -> dict[str, np.ndarray]:
         along = (target - start).astype(np.float32)
         views = along / np.linalg.norm(along, axis=1, keepdims=True)
         rays, colors = (start.astype(np.float32), along), random.random((501, 3), dtype=np.float32)
-        jitter = random.random(501, dtype=np.float32)
-        errors.append(fit_step(lattice, moments, rays, views, jitter, colors, (0.2, 0.5, 0.9), step=2 * step))
+        jitter, behind = random.random(501, dtype=np.float32), random.random((501, 3), dtype=np.float32)
+        errors.append(fit_step(lattice, moments, rays, views, jitter, colors, behind, step=2 * step))
     return {"errors": np.array(errors), "nodes": lattice.nodes, "seen": moments.seen[0], **{
         f"decoder{k}": weights for k, weights in enumerate(lattice.decoder)
     }}  # fmt: skip

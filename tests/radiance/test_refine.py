@@ -40,14 +40,14 @@ def errors(cameras: CameraArrays, truth: CameraArrays) -> tuple[float, float]:
 
 
 def test_cameras_find_their_places_before_a_field_that_is_right(scene: Scene) -> None:
-    field = reconstruct(scene, steps=300, seed=0, threads=2).field
+    field = reconstruct(scene, steps=600, seed=0, threads=2).field
     lattice, pictures = Lattice(field), smaller(read_pictures(scene.views, scene.background), 1)
     truth = pictures.cameras
     shown = replace(pictures, cameras=disturbed(truth))
     assert errors(shown.cameras, truth) == pytest.approx((DEGREES, SHARE), rel=1e-6)
     random = np.random.default_rng(1)
     with single_threaded_blas():
-        for _ in range(8):
+        for _ in range(16):
             shown = replace(shown, cameras=refined_poses(shown, lattice, random))
     degrees, share = errors(shown.cameras, truth)
     assert degrees < DEGREES / 5

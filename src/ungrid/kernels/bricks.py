@@ -456,8 +456,7 @@ def ray_backward(i, grad_sums, grad_left, rays, samples, nodes, grad, touched, s
             for f in range(SUMS):
                 grad[place, 1 + f] += weight * grad_sums[i, f]
         for c in range(8):
-            brick = places[s, c] >> U(6)
-            touched[brick] = 1
+            touched[places[s, c] >> U(6)] |= L(1) << L(places[s, c] & U(63))
         brick = places[s, 0] >> U(6)
         seen[brick] = max(seen[brick], shares[s])
 
@@ -470,8 +469,8 @@ def square_error(
 
     Origins, directions and views are as in `render`; the jitter (R,) in [0, 1) is where in its steps a ray is sampled; target
     and background are (R, 3). The gradients by the nodes are (threads, nodes, WIDTH), zero where not `touched`
-    (threads, bricks); those by the decoder three arrays (threads, ...); `seen` (threads, bricks) is the largest share of a
-    sample so far.
+    (threads, bricks), a bit for each node of a brick; those by the decoder three arrays (threads, ...); `seen` (threads,
+    bricks) is the largest share of a sample so far.
     """
     total, threads = origins.shape[0], grads.shape[0]
     losses = np.empty(threads)
@@ -513,26 +512,17 @@ def square_error(
 
 
 @njit(cache=True)
-def is_touched(touched, brick):
-    """Whether any thread touched the brick."""
+def touched_nodes(touched, brick):
+    """The nodes of a brick that any thread touched, as bits."""
+    bits = L(0)
     for w in range(touched.shape[0]):
-        if touched[w, brick]:
-            return True
-    return False
-
-
-@njit(cache=True)
-def has_gradient(grads, node):
-    """Whether a sample touched the node: then its density has a gradient."""
-    for w in range(grads.shape[0]):
-        if grads[w, node, 0] != 0:
-            return True
-    return False
+        bits |= touched[w, brick]
+    return bits
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
-    """Add the gradients of ``weight / 2`` times the squared differences of neighbours' colours and features.
+def add_smoothness(index, bricks, nodes, grads, touched, weights, sparsity):
+    """Add the gradients of half the squared differences of neighbours' numbers, times `weights` (WIDTH,).
 
     And of ``sparsity`` times the raw densities: what has the background's colour before the background would stay else.
 
@@ -541,8 +531,10 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
     """
     for number in prange(1, bricks.shape[0]):
         b = np.int64(number)
-        if not is_touched(touched, b):
+        bits = touched_nodes(touched, b)
+        if bits == 0:
             continue
+        touched[0, b] = bits
         around = np.zeros((3, 2), np.int64)
         for a in range(3):
             for side in range(2):
@@ -552,9 +544,9 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
                 if 0 <= i < index.shape[0] and 0 <= j < index.shape[1] and 0 <= k < index.shape[2]:
                     around[a, side] = index[i, j, k]
         for u in range(64):
-            q = b * 64 + u
-            if not has_gradient(grads, q):
+            if (bits >> L(u)) & L(1) == 0:
                 continue
+            q = b * 64 + u
             grads[0, q, 0] += sparsity
             for a in range(3):
                 stride = 16 >> (2 * a)
@@ -566,38 +558,40 @@ def add_smoothness(index, bricks, nodes, grads, touched, weight, sparsity):
                         p = q + stride if c < 3 else around[a, 1] * 64 + u - 3 * stride
                     if p < 64:
                         continue
-                    for f in range(1, WIDTH):
-                        grads[0, q, f] += weight * (nodes[q, f] - nodes[p, f])
+                    for f in range(nodes.shape[1]):
+                        grads[0, q, f] += weights[f] * (nodes[q, f] - nodes[p, f])
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def adam(
-    index, bricks, nodes, cells, grads, touched, mean, square, density_rate, color_rate, beta1, beta2, scale1, scale2
-):
-    """One step of Adam on the nodes that have gradients, which are summed over the threads and cleared; cells follow.
+def adam(index, bricks, nodes, cells, grads, touched, mean, square, rates, beta1, beta2, scale1, scale2):
+    """One step of Adam on the touched nodes, whose gradients are summed over the threads and cleared; cells follow.
 
-    Nodes without rest, their means too (Kingma and Ba 2015; lazy, as every sparse Adam is). ``scale1``, ``scale2`` are
-    ``1 / (1 - beta^t)``.
+    Nodes without rest, their means too (Kingma and Ba 2015; lazy, as every sparse Adam is). `rates` (WIDTH,) are those of a
+    node's numbers; ``scale1``, ``scale2`` are ``1 / (1 - beta^t)``.
     """
     threads = grads.shape[0]
     for number in prange(nodes.shape[0] // 64):
         b = np.int64(number)
-        if not is_touched(touched, b):
+        bits = touched_nodes(touched, b)
+        if bits == 0:
             continue
-        for q in range(b * 64, b * 64 + 64):
-            if not has_gradient(grads, q):
+        total = np.empty(nodes.shape[1], np.float32)
+        for u in range(64):
+            if (bits >> L(u)) & L(1) == 0:
                 continue
-            for f in range(WIDTH):
-                g = F(0)
-                for w in range(threads):
-                    g += grads[w, q, f]
-                    grads[w, q, f] = F(0)
-                if b > 0:
-                    m = beta1 * mean[q, f] + (F(1) - beta1) * g
-                    v = beta2 * square[q, f] + (F(1) - beta2) * g * g
+            q = b * 64 + u
+            total[:] = F(0)
+            for w in range(threads):
+                if (touched[w, b] >> L(u)) & L(1):
+                    for f in range(nodes.shape[1]):
+                        total[f] += grads[w, q, f]
+                        grads[w, q, f] = F(0)
+            if b > 0:
+                for f in range(nodes.shape[1]):
+                    m = beta1 * mean[q, f] + (F(1) - beta1) * total[f]
+                    v = beta2 * square[q, f] + (F(1) - beta2) * total[f] * total[f]
                     mean[q, f], square[q, f] = m, v
-                    rate = density_rate if f == 0 else color_rate
-                    nodes[q, f] -= rate * m * scale1 / (F(math.sqrt(v * scale2)) + F(1e-12))
+                    nodes[q, f] -= rates[f] * m * scale1 / (F(math.sqrt(v * scale2)) + F(1e-12))
         for w in range(threads):
             touched[w, b] = 0
         if b > 0:

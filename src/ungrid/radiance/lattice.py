@@ -13,7 +13,8 @@ from ungrid.radiance.frames import Extent
 
 STEP = 0.7  # spacings of the lattice
 STOP = 1e-3  # of the transmittance
-LEAST = 1e-3  # share of a sample that counts
+LEAST = 4e-3  # share of a sample that counts: what is sharp gets sharper
+LEAST_CONTRACTED = 1e-3  # where all of space is in the lattice, and much of it is thin
 FARTHEST = 200  # bricks in one jump
 START = -4.0  # raw density of a new lattice: clear, so that rays see its far side
 UNSEEN = 5e-3  # share of a ray below which a brick's best sample does not count
@@ -44,9 +45,12 @@ class Lattice:
     def how(self) -> kernels.March:
         """Steps, and what counts."""
         scale = STEP * self.field.depth_per_node
-        floor = math.log(math.expm1(LEAST / scale))  # where scale * softplus(raw) is LEAST, and a share can be no more
-        step, scaled, lowest, least, stop = map(np.float32, (STEP, scale, floor, LEAST, STOP))
-        return kernels.March(step, scaled, lowest, least, stop, self.field.contracted)
+        least = LEAST_CONTRACTED if self.field.contracted else LEAST
+        floor = math.log(
+            math.expm1(least / scale)
+        )  # where scale * softplus(raw) is `least`, and a share can be no more
+        step, scaled, lowest, counted, stop = map(np.float32, (STEP, scale, floor, least, STOP))
+        return kernels.March(step, scaled, lowest, counted, stop, self.field.contracted)
 
     @property
     def bricks(self) -> kernels.Bricks:

@@ -65,7 +65,7 @@ class PictureRays(Sampler):
 
     def draw(self, step: int, generator: torch.Generator) -> Batch:
         random = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
-        (start, along), views, target = draw_rays(self.pictures, self.u, self.size, random)
+        (start, along), views, target = draw_rays(self.pictures, self.u, step * self.size, self.size)
         jitter = random.random((self.size, sum(self.u.samples)), dtype=np.float32)
         points = np.concatenate([start, along, views, jitter], axis=1)
         device = next(self.u.parameters()).device

@@ -1,4 +1,4 @@
-"""The photographs of a scene in memory, as bytes, at several sizes; and random rays of them."""
+"""The photographs of a scene in memory, as bytes, at several sizes; and rays of them."""
 
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ from ungrid.radiance.frames import pixel_rays
 from ungrid.sampling import CameraArrays
 
 SQUARE = 4  # pixels
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio, times 2^64, without its integer
 RIM = 25  # levels from the background that noise and compression may change
 
 
@@ -40,13 +41,27 @@ class Pictures:
 
 
 def draw_rays(
-    pictures: Pictures, field: RadianceField, count: int, random: np.random.Generator
+    pictures: Pictures, field: RadianceField, first: int, count: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
-    """Random pixels as rays in a lattice's coordinates, their directions in the world, and their colours, all (count, 3)."""
-    chosen = random.integers(0, pictures.total, count)
+    """Pixels as rays in a lattice's coordinates, their directions in the world, and their colours, all (count, 3).
+
+    They are the entries `first` to ``first + count`` of an endless sequence, any part of which is spread over all photographs.
+    Of twice as many rays as there are pixels every pixel has one; independent draws would leave out one in seven.
+    """
+    chosen = (spread(first, count) * pictures.total).astype(np.int64)
     pixels = chosen if pictures.counts is None else pictures.counts[chosen]
     rays, views = rays_of(pictures, field, pixels)
     return rays, views, pictures.colors[pixels].astype(np.float32) / np.float32(255)
+
+
+def spread(first: int, count: int) -> np.ndarray:
+    """The fractional parts of multiples of the golden ratio, from the multiple `first` on, (count,) in [0, 1).
+
+    They divide [0, 1) into parts of three lengths at most (Swierczkowski 1959, *On successive settings of an arc on the
+    circumference of a circle*).
+    """
+    turns = np.arange(first, first + count, dtype=np.uint64) * GOLDEN  # modulo 2^64
+    return np.asarray((turns >> np.uint64(11)) * 2.0**-53)
 
 
 def rays_of(

@@ -26,6 +26,7 @@ from ungrid._base.errors import InputError
 from ungrid._base.interrupts import Interrupts
 from ungrid.domains import Box
 from ungrid.fields import BrickField
+from ungrid.fields.radiance import BRICK
 from ungrid.io.scenes import Scene
 from ungrid.kernels import bricks as kernels
 from ungrid.kernels.blas import single_threaded_blas
@@ -51,10 +52,11 @@ WIDER = 1.5  # times as many where all of space is in the lattice, of which the 
 ENDS = (0.03, 0.10, 0.25, 1.0)  # of the stages, as shares of the run
 RAYS = (8192, 10240, 7168, 7168)  # in a step of each, at most
 PIXELS_PER_RAY = 8  # so that small scenes take small steps
-DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.05, 3e-3
-DECAY = 0.1  # of the rates within a stage
+DENSITY_RATE, COLOR_RATE, DECODER_RATE = 0.3, 0.03, 3e-3
+DECAY = 0.1  # of the rates within a stage; in the last one they fall to zero in a line
 BETAS = (0.9, 0.99)
-SMOOTHNESS = 1e-3 / 65536  # of colours and features, for each ray of a step
+SMOOTHNESS = 3e-4 / 65536  # of colours and features, for each ray of a step
+DENSITY_SMOOTHNESS = (1e-4 / 65536, 1e-5 / 65536)  # of raw densities, without and with a background behind what is seen
 SPARSITY = 3e-5 / 65536  # of raw densities, for each ray of a step, before a background
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
@@ -97,7 +99,7 @@ class Moments:
         nodes, bricks = lattice.nodes, len(lattice.places)
         self.mean, self.square = np.zeros_like(nodes), np.zeros_like(nodes)
         self.grads = np.zeros((threads, *nodes.shape), np.float32)
-        self.touched = np.zeros((threads, bricks), np.uint8)
+        self.touched = np.zeros((threads, bricks), np.uint64)
         self.seen = np.zeros((threads, bricks), np.float32)
         self.decoder = decoder or [np.zeros_like(w) for w in lattice.decoder for _ in range(2)]
         self.steps = 0
@@ -106,13 +108,13 @@ class Moments:
         """Add the gradients of all processes, of the bricks that any of them touched."""
         if part()[1] == 1:
             return
-        touched = largest(self.touched.max(axis=0))
-        bricks = self.grads.reshape(len(self.grads), len(touched), -1)
-        total = summed(bricks[:, touched > 0].sum(axis=0))
-        bricks[:, touched > 0] = 0
-        bricks[0, touched > 0] = total
+        touched = largest(np.any(self.touched > 0, axis=0).astype(np.uint8)) > 0
+        bricks = self.grads.reshape(len(self.grads), len(touched), BRICK**3, -1)
+        total = summed(bricks[:, touched].sum(axis=0))
+        bricks[:, touched] = 0
+        bricks[0, touched] = total
         self.touched[:] = 0
-        self.touched[0] = touched
+        self.touched[0, touched] = np.packbits(total.any(axis=2), axis=1, bitorder="little").view("<u8")[:, 0]
         self.seen[0] = largest(self.seen.max(axis=0))
         for parts in decoder:
             whole = summed(parts.sum(axis=0))
@@ -123,8 +125,8 @@ class Moments:
         """A step of the nodes."""
         self.steps += 1
         scales = [1 / (1 - beta**self.steps) for beta in BETAS]
-        numbers = map(np.float32, (density_rate, color_rate, *BETAS, *scales))
-        arrays = (self.grads, self.touched, self.mean, self.square)
+        numbers = map(np.float32, (*BETAS, *scales))
+        arrays = (self.grads, self.touched, self.mean, self.square, weights_of(density_rate, color_rate))
         kernels.adam(lattice.index, lattice.places, lattice.nodes, lattice.cells, *arrays, *numbers)
 
     def adam_decoder(self, lattice: Lattice, grads: list[np.ndarray], rate: float, step: int) -> None:
@@ -215,7 +217,7 @@ def compile_kernels(threads: int) -> None:
     rays = np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)
     for step in (SMOOTH_EVERY, MASK_EVERY):
         fit_step(
-            lattice, moments, rays, rays[1], np.zeros(1, np.float32), np.zeros((1, 3), np.float32), (1.0, 1.0, 1.0),
+            lattice, moments, rays, rays[1], np.zeros(1, np.float32), np.zeros((1, 3), np.float32), rays[1],
             step=step,
         )  # fmt: skip
 
@@ -227,31 +229,41 @@ def fit_step(
     views: np.ndarray,
     jitter: np.ndarray,
     target: np.ndarray,
-    background: tuple[float, float, float],
+    behind: np.ndarray,
     *,
     decay: float = 1.0,
     step: int = 1,
 ) -> float:
-    """One step of Adam on the squared error of rays in the lattice's coordinates; returns the mean squared error before it."""
+    """One step of Adam on the squared error of rays in the lattice's coordinates; returns the mean squared error before it.
+
+    `behind` (rays, 3) is the colour behind the lattice.
+    """
     threads, total = len(moments.grads), len(target)
     mine = share(total)
-    rays, views, jitter, target = (rays[0][mine], rays[1][mine]), views[mine], jitter[mine], target[mine]
+    rays = rays[0][mine], rays[1][mine]
+    views, jitter, target, behind = views[mine], jitter[mine], target[mine], behind[mine]
     decoder = [np.zeros((threads, *w.shape), np.float32) for w in lattice.decoder]
-    behind = np.tile(np.array(background, np.float32), (len(target), 1))
     losses = kernels.square_error(
         *rays, views, jitter, target, behind, lattice.bricks, lattice.how, lattice.decoder, moments.grads,
         kernels.Decoder(*decoder), moments.touched, moments.seen,
     )  # fmt: skip
     moments.add_up(decoder)
     if step % SMOOTH_EVERY == 0:
-        sparsity = SPARSITY if lattice.field.bounded else 0.0
-        weights = (np.float32(SMOOTH_EVERY * total * one) for one in (SMOOTHNESS, sparsity))
-        kernels.add_smoothness(lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched, *weights)
+        often, bounded = SMOOTH_EVERY * total, lattice.field.bounded
+        weights = weights_of(often * DENSITY_SMOOTHNESS[bounded], often * SMOOTHNESS)
+        sparsity = np.float32(often * SPARSITY * bounded)
+        arrays = lattice.index, lattice.places, lattice.nodes, moments.grads, moments.touched
+        kernels.add_smoothness(*arrays, weights, sparsity)
     moments.adam(lattice, decay * DENSITY_RATE, decay * COLOR_RATE)
     moments.adam_decoder(lattice, decoder, decay * DECODER_RATE, step)
     if step % MASK_EVERY == 0:
         lattice.refresh()
     return float(summed(losses.sum(keepdims=True))[0]) / (3 * total)
+
+
+def weights_of(density: float, others: float) -> np.ndarray:
+    """One number for a node's density and one for its colours and features, (WIDTH,)."""
+    return np.array([density] + [others] * (kernels.WIDTH - 1), np.float32)
 
 
 def share(count: int) -> slice:
@@ -276,6 +288,7 @@ class _Run:
             int(np.median(pictures.widths)), budget, alpha_start=alpha_start, contracted=extent.contracted
         )
         self.stage, self.step = 0, 0
+        self.rays = int(self.random.integers(1 << 40))  # the number of the next one
         self.history: list[dict[str, float]] = []
         self.error, self.since = 0.0, 0
         self.earlier, self.began, self.setup_seconds = 0.0, time.perf_counter(), 0.0
@@ -357,15 +370,26 @@ class _Run:
             self.look(self.lattice.far)
         if self.refine_poses and self.step and self.step % POSE_EVERY == 0:
             self.place(refined_poses(self.drawn, self.lattice, self.random))
-        rays, views, target = draw_rays(self.drawn, field, count, self.random)
+        rays, views, target = draw_rays(self.drawn, field, self.rays, count)
+        self.rays += count
         jitter = self.random.random(count, dtype=np.float32)
         within = (progress - stage.begin) / (stage.end - stage.begin)
         self.step += 1
         self.error += self.share * fit_step(
-            self.lattice, self.moments, rays, views, jitter, target, field.background,
-            decay=DECAY**within, step=self.step,
+            self.lattice, self.moments, rays, views, jitter, target, self.behind(count),
+            decay=1 - within if stage is self.stages[-1] else DECAY**within, step=self.step,
         )  # fmt: skip
         self.since += 1
+
+    def behind(self, count: int) -> np.ndarray:
+        """What lies behind rays, (count, 3): the background.
+
+        Or random colours behind what is seen from one side: only what is opaque shows the photographs before them all.
+        """
+        field = self.lattice.field
+        if field.bounded or field.contracted:
+            return np.tile(np.array(field.background, np.float32), (count, 1))
+        return self.random.random((count, 3), dtype=np.float32)
 
     def observe(self) -> None:
         """Adds a row to the history."""
@@ -407,8 +431,9 @@ class _Run:
         content = {
             "weights": field.state_dict(), "blocks": list(field.blocks), "kept": field.kept, "stage": self.stage,
             "moments": [torch.from_numpy(array) for array in arrays], "moment_steps": moments.steps,
-            "random": json.dumps(self.random.bit_generator.state), "step": self.step, "seconds": self.seconds,
-            "history": self.history, "error": self.error, "since": self.since, "fingerprint": self.fingerprint,
+            "random": json.dumps(self.random.bit_generator.state), "step": self.step, "rays": self.rays,
+            "seconds": self.seconds, "history": self.history, "error": self.error, "since": self.since,
+            "fingerprint": self.fingerprint,
             "mask": torch.from_numpy(self.lattice.mask.view(np.int64)), "far": torch.from_numpy(self.lattice.far),
             "reached": torch.from_numpy(self.reached), "turns": torch.from_numpy(self.pictures.cameras.turns.copy()),
             "positions": torch.from_numpy(self.pictures.cameras.positions.copy()),
@@ -422,7 +447,7 @@ class _Run:
             return
         assert self.checkpoint is not None
         check_same_run(self.checkpoint, content, self.fingerprint)
-        self.stage, self.step = content["stage"], content["step"]
+        self.stage, self.step, self.rays = content["stage"], content["step"], content["rays"]
         cameras = replace(self.pictures.cameras, turns=content["turns"].numpy(), positions=content["positions"].numpy())
         self.pictures = replace(self.pictures, cameras=cameras)
         self.shown = smaller(self.pictures, self.stages[self.stage].shrink)
