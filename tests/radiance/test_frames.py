@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.io.test_scenes import llff, transforms
 from ungrid._base.errors import InputError
 from ungrid.domains import Box
 from ungrid.fields import BrickField
 from ungrid.io.scenes import Scene, read_scene
+from ungrid.radiance import Renderer, reconstruct
 from ungrid.radiance.frames import extent_of, lattice_rays, meeting_point
 from ungrid.sampling import Camera, camera_rays
 
@@ -96,3 +98,14 @@ def test_cameras_that_look_away_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="look away"):
         extent_of(moved(read_scene(transforms(tmp_path)), flipped))
+
+
+def test_what_is_seen_from_one_side_becomes_opaque(tmp_path: Path) -> None:
+    """White photographs before a white background would be right without anything: but infinity is in the lattice."""
+    scene = read_scene(llff(tmp_path), holdout=0, background=1.0)
+    for view in scene.views:
+        Image.new("RGB", (view.camera.width, view.camera.height), "white").save(view.path)
+    field = reconstruct(scene, steps=150, seed=0, threads=1).field
+    assert field.background == (1.0, 1.0, 1.0)
+    for view in scene.views:
+        assert Renderer(field).view(view.camera, "opacity").mean() > 0.95
