@@ -46,9 +46,7 @@ class Lattice:
         """Steps, and what counts."""
         scale = STEP * self.field.depth_per_node
         least = LEAST_CONTRACTED if self.field.contracted else LEAST
-        floor = math.log(
-            math.expm1(least / scale)
-        )  # where scale * softplus(raw) is `least`, and a share can be no more
+        floor = math.log(math.expm1(least / scale))  # there scale * softplus(raw) is `least`: no share is more
         step, scaled, lowest, counted, stop = map(np.float32, (STEP, scale, floor, least, STOP))
         return kernels.March(step, scaled, lowest, counted, stop, self.field.contracted)
 
