@@ -65,7 +65,7 @@ def ablation(steps: int) -> None:
 
 def lego(seconds: float) -> None:
     scene = read_scene(DATA / "radiance" / "lego_400", shrink=2)
-    some = replace(scene, held_out=scene.held_out[::5])  # ten views: the networks take 20 s for one
+    some = replace(scene, held_out=scene.held_out[::5])  # ten views: the networks take minutes for one
     for name, fit in (("sparse bricks", reconstruct), ("NeRF, paper", reconstruct_nerf)):
         result = fit(scene, budget=seconds)
         made = row("lego, 200 x 200", name, held_out_metrics(result.field, some), result.stats)

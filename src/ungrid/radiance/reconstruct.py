@@ -60,7 +60,7 @@ DENSITY_SMOOTHNESS = (1e-4 / 65536, 1e-5 / 65536)  # of raw densities; of bounde
 SPARSITY = 3e-5 / 65536  # of raw densities, for each ray of a step, before a background
 SMOOTH_EVERY = 4  # steps, with so much more weight: it takes a fifth of a step
 MASK_EVERY, LOOK_EVERY = 16, 400  # steps
-POSE_EVERY = 40  # steps, after which cameras are found anew
+POSE_EVERY = 20  # steps, after which cameras are found anew
 
 
 @dataclass(frozen=True)
