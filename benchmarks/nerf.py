@@ -51,11 +51,11 @@ def blended(name: str, scene: Scene) -> dict[str, object]:
     return row(name, "visual hull, blended", means, {"steps": 0, "seconds": seconds, "parameters": 0})
 
 
-def ablation(steps: int) -> None:
+def ablation(steps: int, models: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = read_scene(write_scene(Path(folder) / "scene", views=60, tests=12, size=100))
-        for name, change in VARIANTS.items():
-            settings = NerfSettings(rays=384, rate=1e-3, network={**SMALL, **change})
+        for name in models:
+            settings = NerfSettings(rays=384, rate=1e-3, network={**SMALL, **VARIANTS[name]})
             result = reconstruct_nerf(scene, settings=settings, steps=steps)
             made = row("built-in, 100 x 100", name, held_out_metrics(result.field, scene), result.stats)
             fitted = evaluate_views(result.field, scene.views[::5], scene.background)
@@ -78,8 +78,9 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("ablation", "lego"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--models", nargs="+", choices=[*VARIANTS], default=[*VARIANTS], help="of the ablation")
     given = parser.parse_args()
     if given.what == "ablation":
-        ablation(given.steps)
+        ablation(given.steps, given.models)
     else:
         lego(given.seconds)
