@@ -16,7 +16,7 @@ from ungrid.io.meshes import sample_surface
 from ungrid.io.scenes import Scene, picture, read_scene
 from ungrid.metrics import chamfer, psnr
 from ungrid.radiance import Renderer, held_out_metrics, reconstruct, surface
-from ungrid.radiance.builtin import SOLIDS, surface_points, trace, write_scene
+from ungrid.radiance.builtin import SOLIDS, Ball, Block, surface_points, trace, write_scene
 from ungrid.radiance.paths import orbit
 from ungrid.sampling import camera_rays
 from ungrid.solvers import FitResult, Outcome
@@ -75,10 +75,15 @@ def test_the_surface_is_closed_coloured_and_where_it_should_be(fitted: FitResult
     points, _ = sample_surface(mesh, 4000, np.random.default_rng(0))
     assert chamfer(points, surface_points(4000)) < 2 * spacing
     assert colors.shape == mesh.vertices.shape
-    _, nearest = cKDTree(surface_points(20000)).query(mesh.vertices)
-    reddest = colors[:, 0] - colors[:, 2] > 0.4
-    ball = np.linalg.norm(surface_points(20000)[nearest] - SOLIDS[1].center, axis=1) < SOLIDS[1].radius + 0.01
-    assert ball[reddest].mean() > 0.3
+    warm = colors[:, 0] - colors[:, 2] > 0.4  # only the red ball and the yellow block are
+    truth = surface_points(20000)
+    places = truth[cKDTree(truth).query(mesh.vertices)[1]]
+    ball, block = SOLIDS[1], SOLIDS[3]
+    assert isinstance(ball, Ball)
+    assert isinstance(block, Block)
+    on_ball = np.linalg.norm(places - ball.center, axis=1) < ball.radius + 0.01
+    on_block = ((places >= np.array(block.low) - 0.01) & (places <= np.array(block.high) + 0.01)).all(axis=1)
+    assert (on_ball | on_block)[warm].mean() > 0.8  # of all vertices a third lie on them
 
 
 def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:

@@ -1,8 +1,9 @@
 """The surface of a radiance field, as triangles with colours, in the world's coordinates.
 
-Convention: faces are counter-clockwise seen from outside. The surface lies where one spacing of the lattice absorbs half of the
-light; in a contracted lattice only within the box of the domain. What is enclosed counts as solid, since no photograph shows
-it; parts with less than a thousandth of the volume of the largest are left out as floaters.
+Convention: faces are counter-clockwise seen from outside. The surface lies where one spacing of the lattice absorbs a quarter
+of the light: fitted densities rise over some spacings, and the light is lost in the outer ones. In a contracted lattice it ends
+with the box of the domain. What is enclosed counts as solid, since no photograph shows it; parts with less than a thousandth of
+the volume of the largest are left out as floaters.
 """
 
 import math
@@ -17,6 +18,7 @@ from ungrid.domains import TriangleMesh
 from ungrid.fields import BrickField, RadianceField
 from ungrid.fields.radiance import BRICK, EMPTY
 
+ABSORBED = 0.25  # of the light, by a spacing at the surface
 SMALLEST = 1e-3  # of the largest part's volume
 CHUNK = 1 << 16  # nodes
 SOLID = 20.0  # the raw density of what is enclosed
@@ -30,7 +32,7 @@ def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
     Raises:
         InputError: if nothing in the field is dense enough.
     """
-    level = math.log(math.expm1(math.log(2) / field.depth_per_node))
+    level = math.log(math.expm1(-math.log1p(-ABSORBED) / field.depth_per_node))
     raw = raw_densities(field)
     if field.contracted:
         middle, half = field.inner
