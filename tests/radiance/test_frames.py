@@ -73,6 +73,16 @@ def test_a_given_box_is_kept(tmp_path: Path) -> None:
     assert (corners < 4 * np.array(blocks) - 1 + 1e-9).all()
 
 
+def test_what_stands_alone_may_fill_the_longer_side(tmp_path: Path) -> None:
+    """Pictures of 12 x 8 pixels: half of their width at the distance of the middle; of their height where there is more around."""
+    scene = read_scene(transforms(tmp_path))
+    camera = scene.views[0].camera
+    away = float(np.linalg.norm(camera.position))
+    for unbounded, half in ((False, camera.width / 2 / camera.fx), (True, camera.height / 2 / camera.fy)):
+        domain = extent_of(scene, unbounded=unbounded).domain
+        np.testing.assert_allclose((domain.high - domain.low) / 2, 1.03 * away * half, rtol=1e-9)
+
+
 def moved(scene: Scene, change: Callable[[Camera], Camera]) -> Scene:
     """The scene with other cameras, and none held out."""
     views = tuple(replace(view, camera=change(view.camera)) for view in scene.views)

@@ -3,6 +3,7 @@
 Convention: `ungrid.fields.radiance` says what a frame is.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,7 +82,9 @@ def extent_of(scene: Scene, box: Box | None = None, *, unbounded: bool = False) 
         return _projective_extent(cameras, scene.depths[0])
     center = meeting_point(cameras)
     away = np.linalg.norm(positions - center, axis=1)
-    half = float(np.median([d * _half_width(camera) for d, camera in zip(away, cameras, strict=True)])) * MARGIN
+    # What has nothing around it lies in the pictures as a whole; otherwise a cube that most of them are full of.
+    side = min if unbounded else max
+    half = float(np.median([d * _half_width(camera, side) for d, camera in zip(away, cameras, strict=True)])) * MARGIN
     return replace(_box_extent(center - half, center + half), contracted=unbounded)
 
 
@@ -105,9 +108,9 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray:
     return np.asarray(point)
 
 
-def _half_width(camera: Camera) -> float:
-    """Half of what the shorter side of a picture shows at distance 1."""
-    return min(camera.width / (2 * camera.fx), camera.height / (2 * camera.fy))
+def _half_width(camera: Camera, side: Callable[[float, float], float]) -> float:
+    """Half of what the shorter or the longer side of a picture shows at distance 1."""
+    return side(camera.width / (2 * camera.fx), camera.height / (2 * camera.fy))
 
 
 def _box_extent(low: np.ndarray, high: np.ndarray) -> Extent:

@@ -10,13 +10,11 @@ on* (slopes of the picture that does not change); Levenberg 1944 (damping); Lin 
 """
 
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
-from ungrid.kernels import bricks as kernels
 from ungrid.radiance.lattice import Lattice
 from ungrid.radiance.pictures import Pictures, rays_of
-from ungrid.radiance.render import MET
+from ungrid.radiance.render import MET, Renderer
 from ungrid.sampling import CameraArrays
 
 PIXELS = 2048  # of a photograph, for one round
@@ -101,13 +99,9 @@ def shown(
     middle.
     """
     (start, along), views = rays_of(pictures, lattice.field, pixels)
-    color, middle = np.empty_like(start), np.empty_like(start)
-    opacity = np.empty(len(start), np.float32)
-    behind = np.array(lattice.field.background, np.float32)
-    kernels.render(start, along, views, behind, lattice.bricks, lattice.how, lattice.decoder, color, opacity, middle)
-    away = distances(pictures.cameras, lattice)[owners, None]
-    mean = torch.from_numpy(middle / np.maximum(opacity, MET)[:, None]).double()
-    places = lattice.field.to_world(mean).numpy()
+    renderer = Renderer(lattice.field, lattice)
+    color, opacity, middle = renderer.rays(start, along, views)
+    away, places = distances(pictures.cameras, lattice)[owners, None], renderer.world(middle, opacity)
     met = (opacity >= MET) & np.isfinite(places).all(axis=1)
     return color, np.where(met[:, None], places, pictures.cameras.positions[owners] + away * views)
 

@@ -61,24 +61,39 @@ class Renderer:
         every = np.arange(camera.width * camera.height)
         first, widths = np.array([0, len(every)]), np.array([camera.width])
         (start, along), views = pixel_rays(CameraArrays.of([camera]), every, first, widths, 1, self.field)
-        color, opacity, middle = self._rays(start, along, views)
+        color, opacity, middle = self.rays(start, along, views)
         if quantity == "value":
             flat = color.clip(0, 1)
         elif quantity == "opacity":
             flat = opacity[:, None]
         elif quantity == "depth":
-            depth = (self._world(middle, opacity) - camera.position) @ camera.forward
+            depth = (self.world(middle, opacity) - camera.position) @ camera.forward
             flat = np.where(opacity >= MET, depth, np.nan)[:, None].astype(np.float32)
         else:
-            normals = self.normals(np.nan_to_num(self._world(middle, opacity)))
+            normals = self.normals(np.nan_to_num(self.world(middle, opacity)))
             flat = np.where(opacity[:, None] >= MET, normals, np.nan).astype(np.float32)
         return flat.reshape(camera.height, camera.width, -1)
 
     def places(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean places in the world (n, 3) of rays of the world with unit directions (n, 3), and their opacities (n,)."""
         start, along = lattice_rays(self.field, origins, directions)
-        _, opacity, middle = self._rays(start, along, np.ascontiguousarray(directions, np.float32))
-        return self._world(middle, opacity), opacity
+        _, opacity, middle = self.rays(start, along, np.ascontiguousarray(directions, np.float32))
+        return self.world(middle, opacity), opacity
+
+    def rays(
+        self, start: np.ndarray, along: np.ndarray, views: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Colours (n, 3), opacities (n,) and sums of places by shares (n, 3), of rays in the lattice's coordinates."""
+        if isinstance(self.field, BlockField):
+            return self._through_blocks(self.field, start, along, views)
+        if self.lattice is None:
+            return self._by_networks(start, along, views)
+        return self._by_kernels(self.lattice, start, along, views)
+
+    def world(self, middle: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+        """Mean places in the world (n, 3), from sums of places in the lattice by shares."""
+        mean = middle / np.maximum(opacity, 1e-6)[:, None]
+        return self.field.to_world(torch.from_numpy(mean).double()).numpy()
 
     def normals(self, points: np.ndarray) -> np.ndarray:
         """Unit vectors (n, 3) against the gradient of the raw density at points of the world, by central differences."""
@@ -91,21 +106,6 @@ class Renderer:
             axis=1,
         )[..., 0]
         return -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
-
-    def _world(self, middle: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-        """Mean places in the world (n, 3), from sums of places in the lattice by shares."""
-        mean = middle / np.maximum(opacity, 1e-6)[:, None]
-        return self.field.to_world(torch.from_numpy(mean).double()).numpy()
-
-    def _rays(
-        self, start: np.ndarray, along: np.ndarray, views: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colours (n, 3), opacities (n,) and sums of places by shares (n, 3), of rays in the lattice's coordinates."""
-        if isinstance(self.field, BlockField):
-            return self._through_blocks(self.field, start, along, views)
-        if self.lattice is None:
-            return self._by_networks(start, along, views)
-        return self._by_kernels(self.lattice, start, along, views)
 
     def _by_kernels(
         self, lattice: Lattice, start: np.ndarray, along: np.ndarray, views: np.ndarray
