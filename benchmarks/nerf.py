@@ -25,7 +25,8 @@ from ungrid.radiance import NerfSettings, evaluate_views, held_out_metrics, reco
 from ungrid.radiance.builtin import write_scene
 
 SMALL = {"width": 64, "depth": 4, "samples": (32, 32)}
-RATE, SINE_RATE = 8e-3, 1e-3  # of Adam: small networks learn more in 800 steps of the first than in 3,000 of the second
+RATE, MATRIX_RATE, FINAL = 8e-3, 0.02, 0.02  # after 700 steps 27.1 dB; without orthogonal steps 24.6 at most
+SINE_RATE = 1e-3  # of Adam, for sine layers
 VARIANTS: dict[str, dict[str, object]] = {
     "complete": {},
     "without view dependence": {"view_dependent": False},
@@ -56,9 +57,11 @@ def ablation(steps: int, models: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = read_scene(write_scene(Path(folder) / "scene", views=60, tests=12, size=100))
         for name in models:
+            sine = name == "sine layers"
             settings = NerfSettings(
-                rays=384, rate=SINE_RATE if name == "sine layers" else RATE, network={**SMALL, **VARIANTS[name]}
-            )
+                rays=384, rate=SINE_RATE if sine else RATE, matrix_rate=None if sine else MATRIX_RATE, final=FINAL,
+                network={**SMALL, **VARIANTS[name]},
+            )  # fmt: skip
             result = reconstruct_nerf(scene, settings=settings, steps=steps)
             made = row("built-in, 100 x 100", name, held_out_metrics(result.field, scene), result.stats)
             fitted = evaluate_views(result.field, scene.views[::5], scene.background)
@@ -79,7 +82,7 @@ def lego(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("ablation", "lego"))
-    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--models", nargs="+", choices=[*VARIANTS], default=[*VARIANTS], help="of the ablation")
     given = parser.parse_args()

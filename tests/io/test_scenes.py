@@ -212,15 +212,6 @@ def test_cameras_that_look_one_way_are_noticed(tmp_path: Path) -> None:
     assert scene.depths == (2.0, 5.0)
 
 
-def test_a_text_beside_middleburys_pictures_says_the_box(tmp_path: Path) -> None:
-    folder = middlebury(tmp_path)
-    assert read_scene(folder).box is None
-    (folder / "README.txt").write_text("The (tight) bounding box for the thing model is\n(-1 -.5 0)\n(1e0 1.5 0.25)\n")
-    box = read_scene(folder).box
-    assert box is not None
-    np.testing.assert_allclose(box, [(-1.1, -0.6, -0.1), (1.1, 1.6, 0.35)])  # a twentieth of the longest side around
-
-
 def test_neus_says_its_box(tmp_path: Path) -> None:
     assert read_scene(neus(tmp_path)).box == ((-1.0, -2.0, -2.0), (3.0, 2.0, 2.0))
 

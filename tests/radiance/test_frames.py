@@ -74,7 +74,7 @@ def test_a_given_box_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_stands_alone_may_fill_the_longer_side(tmp_path: Path) -> None:
-    """Pictures of 12 x 8 pixels: half of their width at the distance of the middle; of their height where there is more around."""
+    """Pictures of 12 x 8 pixels: half their width at the middle's distance; half their height with surroundings."""
     scene = read_scene(transforms(tmp_path))
     camera = scene.views[0].camera
     away = float(np.linalg.norm(camera.position))

@@ -10,13 +10,17 @@ import torch
 from scipy.spatial import cKDTree
 
 from ungrid._base.errors import InputError
+from ungrid.domains import Box
 from ungrid.fields import BrickField
+from ungrid.fields.radiance import EMPTY
 from ungrid.io import load, save
 from ungrid.io.meshes import sample_surface
 from ungrid.io.scenes import Scene, picture, read_scene
 from ungrid.metrics import chamfer, psnr
 from ungrid.radiance import Renderer, held_out_metrics, reconstruct, surface
 from ungrid.radiance.builtin import SOLIDS, Ball, Block, surface_points, trace, write_scene
+from ungrid.radiance.frames import Extent
+from ungrid.radiance.lattice import new_field
 from ungrid.radiance.paths import orbit
 from ungrid.sampling import camera_rays
 from ungrid.solvers import FitResult, Outcome
@@ -84,6 +88,26 @@ def test_the_surface_is_closed_coloured_and_where_it_should_be(fitted: FitResult
     on_ball = np.linalg.norm(places - ball.center, axis=1) < ball.radius + 0.01
     on_block = ((places >= np.array(block.low) - 0.01) & (places <= np.array(block.high) + 0.01)).all(axis=1)
     assert (on_ball | on_block)[warm].mean() > 0.8  # of all vertices a third lie on them
+
+
+def test_a_hull_that_leaks_is_solid_inside() -> None:
+    """A hollow ball with a hole: the surface has the ball's volume, but for a pit, and no wall inside; a speck is left out."""
+    pytest.importorskip("skimage")
+    field = new_field(Extent(Box(x=(0, 1), y=(0, 1), z=(0, 1)), np.eye(4), np.ones(3)), 48, (1.0, 1.0, 1.0), 0)
+    nodes = np.moveaxis(np.indices(field.shape), 0, -1)
+    away = np.linalg.norm(nodes - 23.5, axis=-1)
+    hole = (nodes[..., 2] > 23.5) & (np.linalg.norm(nodes[..., :2] - 23.5, axis=-1) < 2)
+    dense = (away <= 16) & (away > 12) & ~hole
+    dense[1, 1, 1] = True
+    bricks = dense.reshape(12, 4, 12, 4, 12, 4).transpose(0, 2, 4, 1, 3, 5).reshape(-1)
+    with torch.no_grad():
+        field.nodes[64:, 0] = torch.from_numpy(np.where(bricks, 20.0, EMPTY)).float()
+    mesh, _ = surface(field)
+    a, b, c = np.moveaxis(mesh.corners, 1, 0)
+    found = np.einsum("ni,ni->n", a, np.cross(b, c)).sum() / 6 * field.stretch**3  # in spacings
+    # Faces lie three quarters of a spacing outside of the last dense nodes, which are up to one inside of the radius.
+    assert 4 / 3 * np.pi * 15.75**3 < found < 4 / 3 * np.pi * 16.75**3
+    assert np.linalg.norm((mesh.vertices - 0.5) * field.stretch, axis=1).min() > 10
 
 
 def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:

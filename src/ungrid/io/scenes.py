@@ -8,7 +8,6 @@ are not views, because only files that the scene's description names are read.
 import json
 import math
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,8 +26,6 @@ from ungrid.sampling import Camera
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SMALLER = ("images_8", "images_4", "images_2", "images")
 SMALLEST = 8  # pixels of a side of a shrunk picture
-NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
-BOX_MARGIN = 0.05  # of the longest side of a box that is tight
 EVERY = 8  # of the views of a scene without a split of its own: held out (Mildenhall et al. 2019, LLFF)
 
 
@@ -390,18 +387,7 @@ def _middlebury(path: Path) -> Scene:
         center = (lens[0, 2] + 0.5, lens[1, 2] + 0.5)
         camera = Camera(tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], *center)
         views.append(View(name, path.parent / name, camera))
-    return Scene(tuple(views), (), (0.0, 0.0, 0.0), box=_stated_box(path.parent / "README.txt"))
-
-
-def _stated_box(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The tight bounding box that a text beside the pictures states, with a margin: the first six numbers after its name."""
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    found = re.search(r"bounding box[^()]*" + 2 * (r"\(" + 3 * rf"\s*({NUMBER})" + r"\s*\)\s*"), text)
-    if found is None:
-        return None
-    low, high = np.sort(np.reshape([float(number) for number in found.groups()], (2, 3)), axis=0)
-    margin = BOX_MARGIN * (high - low).max()
-    return tuple((low - margin).tolist()), tuple((high + margin).tolist())
+    return Scene(tuple(views), (), (0.0, 0.0, 0.0))
 
 
 def _neus(path: Path) -> Scene:

@@ -43,11 +43,15 @@ class NerfSettings:
     Attributes:
         rays: in a step, at most.
         rate: of Adam at the start.
+        matrix_rate: of weight matrices, by orthogonal steps (`ungrid.solvers.Adam`); None leaves them to Adam, as the paper.
+        final: the rates at the end, as a share of those at the start.
         network: further arguments of `NerfField`.
     """
 
     rays: int = 1024
     rate: float = RATE
+    matrix_rate: float | None = None
+    final: float = FINAL
     network: dict[str, Any] = field(default_factory=dict)
 
 
@@ -131,9 +135,12 @@ def reconstruct_nerf(
             error = (rendered(u, watched)[:, 1:] - truth).square().mean()
         return {"psnr_db": -10 * math.log10(max(float(error), 1e-10))}
 
+    solver = Adam(
+        lr=chosen.rate, matrix_lr=chosen.matrix_rate, final=chosen.final, betas=(0.9, 0.999), eps=1e-8
+    )  # fmt: skip
     result = fit_terms(
-        u, [term], Adam(lr=chosen.rate, final=FINAL, betas=(0.9, 0.999), eps=1e-8), Limits(budget=budget, steps=steps),
-        seed=seed, metrics=metrics, report=report, checkpoint=checkpoint, resume=resume,
+        u, [term], solver, Limits(budget=budget, steps=steps), seed=seed, metrics=metrics, report=report,
+        checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
     u.to("cpu")
     result.stats.update(

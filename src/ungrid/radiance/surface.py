@@ -1,12 +1,10 @@
 """The surface of a radiance field, as triangles with colours, in the world's coordinates.
 
 Convention: faces are counter-clockwise seen from outside. The surface lies where one spacing of the lattice absorbs a quarter
-of the light: fitted densities rise over some spacings, and the light is lost in the outer ones. In a contracted lattice it ends
-with the box of the domain. What is enclosed counts as solid, since no photograph shows it; parts with less than a thousandth of
-the volume of the largest are left out as floaters.
+of the light: fitted densities rise over some spacings, and the light is lost in the outer ones. What is enclosed counts as
+solid, since no photograph shows it, also where its hull leaks a little. In a contracted lattice the surface ends with the box of
+the domain. Parts with less than a thousandth of the volume of the largest are left out as floaters.
 """
-
-import math
 
 import numpy as np
 import torch
@@ -16,33 +14,33 @@ from ungrid._base.errors import InputError
 from ungrid._base.optional import require
 from ungrid.domains import TriangleMesh
 from ungrid.fields import BrickField, RadianceField
-from ungrid.fields.radiance import BRICK, EMPTY
+from ungrid.fields.radiance import BRICK
 
 ABSORBED = 0.25  # of the light, by a spacing at the surface
+LEAK = 3  # spacings, of a radius, through which the inside does not leak
 SMALLEST = 1e-3  # of the largest part's volume
 CHUNK = 1 << 16  # nodes
-SOLID = 20.0  # the raw density of what is enclosed
 
 
 def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
     """The surface, and the colours (V, 3) of its vertices seen head-on.
 
-    Marching cubes (Lewiner et al. 2003) on the raw densities, which end in emptiness all around: the surface is closed.
+    Marching cubes (Lewiner et al. 2003) on the shares that spacings absorb, which end in emptiness all around: the surface is
+    closed.
 
     Raises:
         InputError: if nothing in the field is dense enough.
     """
-    level = math.log(math.expm1(-math.log1p(-ABSORBED) / field.depth_per_node))
-    raw = raw_densities(field)
+    taken = -np.expm1(-field.depth_per_node * np.logaddexp(0, raw_densities(field)))
     if field.contracted:
         middle, half = field.inner
-        outside = np.abs(np.arange(len(raw)) - middle) > half
-        raw[outside], raw[:, outside], raw[:, :, outside] = EMPTY, EMPTY, EMPTY
-    raw = np.pad(raw, 1, constant_values=EMPTY)
-    raw = _solid(raw, level)
+        outside = np.abs(np.arange(len(taken)) - middle) > half
+        taken[outside], taken[:, outside], taken[:, :, outside] = 0, 0, 0
+    edge = LEAK + 1
+    taken = _solid(np.pad(taken, edge))
     measure = require("skimage.measure", "mesh")
-    vertices, faces, _, _ = measure.marching_cubes(raw, level, gradient_direction="ascent")
-    world = field.to_world(torch.from_numpy(vertices.astype(np.float64) - 1)).numpy()
+    vertices, faces, _, _ = measure.marching_cubes(taken, ABSORBED, gradient_direction="ascent")
+    world = field.to_world(torch.from_numpy(vertices.astype(np.float64) - edge)).numpy()
     back = np.linalg.inv(np.reshape(field.frame, (4, 4)))
     mesh = TriangleMesh(world, _outwards(world, faces.astype(np.int64), back))
     with torch.no_grad():
@@ -63,17 +61,17 @@ def raw_densities(field: RadianceField) -> np.ndarray:
     return bricks.transpose(0, 3, 1, 4, 2, 5).reshape(field.shape)
 
 
-def _solid(raw: np.ndarray, level: float) -> np.ndarray:
-    """The densities with enclosed hollows filled, and without floaters."""
-    dense = raw > level
+def _solid(taken: np.ndarray) -> np.ndarray:
+    """The shares without those of floaters, and 1 in what is enclosed, also where its hull leaks a little."""
+    dense = taken > ABSORBED
     if not dense.any():
         raise InputError("a field that is nowhere opaque", "a scene that was fitted for longer")
-    filled = ndimage.binary_fill_holes(dense)
-    raw = np.where(filled & ~dense, np.float32(SOLID), raw)
-    parts, count = ndimage.label(filled)
-    sizes = ndimage.sum_labels(filled, parts, np.arange(1, count + 1))
-    small = np.concatenate([[False], sizes < SMALLEST * sizes.max()])
-    return np.where(small[parts], np.float32(EMPTY), raw)
+    parts, count = ndimage.label(dense)
+    sizes = ndimage.sum_labels(dense, parts, np.arange(1, count + 1))
+    small = np.concatenate([[False], sizes < SMALLEST * sizes.max()])[parts]
+    closed = ndimage.binary_dilation(dense & ~small, iterations=LEAK)
+    inside = ndimage.binary_erosion(ndimage.binary_fill_holes(closed), iterations=LEAK + 1)
+    return np.where(inside, np.float32(1), np.where(small, np.float32(0), taken))
 
 
 def _outwards(vertices: np.ndarray, faces: np.ndarray, back: np.ndarray) -> np.ndarray:
