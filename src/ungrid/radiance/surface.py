@@ -2,8 +2,8 @@
 
 Convention: faces are counter-clockwise seen from outside. The surface lies where one spacing of the lattice absorbs a quarter
 of the light: fitted densities rise over some spacings, and the light is lost in the outer ones. What is enclosed counts as
-solid, since no photograph shows it, also where its hull leaks a little. In a contracted lattice the surface ends with the box of
-the domain. Parts with less than a thousandth of the volume of the largest are left out as floaters.
+solid, since no photograph shows it, also where its hull leaks a little. In a contracted lattice the surface ends with the box
+of the domain. Parts with less than a thousandth of the volume of the largest are left out as floaters.
 """
 
 import numpy as np
