@@ -17,6 +17,7 @@ from ungrid.fields import BrickField, RadianceField
 from ungrid.fields.radiance import BRICK
 
 ABSORBED = 0.25  # of the light, by a spacing at the surface
+ROUGH = 0.5  # spacings over which shares are smoothed
 LEAK = 3  # spacings, of a radius, through which the inside does not leak
 SMALLEST = 1e-3  # of the largest part's volume
 CHUNK = 1 << 16  # nodes
@@ -37,7 +38,7 @@ def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
         outside = np.abs(np.arange(len(taken)) - middle) > half
         taken[outside], taken[:, outside], taken[:, :, outside] = 0, 0, 0
     edge = LEAK + 1
-    taken = _solid(np.pad(taken, edge))
+    taken = ndimage.gaussian_filter(_solid(np.pad(taken, edge)), ROUGH)
     measure = require("skimage.measure", "mesh")
     vertices, faces, _, _ = measure.marching_cubes(taken, ABSORBED, gradient_direction="ascent")
     world = field.to_world(torch.from_numpy(vertices.astype(np.float64) - edge)).numpy()
