@@ -7,9 +7,9 @@
 All write benchmarks/results/shapes.csv. The unit of the scene counts as 100 mm. The clip is scaled by two places of the plate
 that are marked in its first frame; its surface is moved by the rotation and shift, without a scale, that bring the cameras
 nearest to the true ones. Its size is measured three times: by the scale that brings it onto what the cameras see of the true
-surface; between the side faces of the plate, 180 x 180 mm; and by the box around all of it, 180 x 180 x 90 mm, which the noisiest
-vertices make too large, and what grows below the plate, where no camera looks. Poses are compared after the similarity that brings
-the cameras nearest to the true ones.
+surface; between the side faces of the plate, 180 x 180 mm; and by the box around all of it, 180 x 180 x 90 mm, which the
+noisiest vertices make too large, and what grows below the plate, where no camera looks. Poses are compared after the similarity
+that brings the cameras nearest to the true ones.
 """
 
 import argparse
