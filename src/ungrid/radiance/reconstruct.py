@@ -306,7 +306,8 @@ class _Run:
         self.drawn, self.share, self.reached = self.shown, 1.0, np.zeros(0, np.uint8)
         self.lattice = Lattice(new_field(extent, self.stages[0].longest, scene.background, seed))
         self.moments = Moments(self.lattice, threads)
-        # A place that few photographs show can look right in them and be wrong. Temple's 14: 31.5 dB; 28.4 with a factor of 1.
+        # A place that few photographs show can look right in them and be wrong: 14 of the traced scene, 700 steps, held out
+        # 27.7 dB; 27.2 with a factor of 1.
         photographs = max(FEW, min(MANY, len(scene.views)))
         self.smoothness = MANY / photographs if self.lattice.field.bounded else 1.0
 
