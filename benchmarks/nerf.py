@@ -82,7 +82,7 @@ def lego(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("ablation", "lego"))
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=15000)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--models", nargs="+", choices=[*VARIANTS], default=[*VARIANTS], help="of the ablation")
     given = parser.parse_args()
