@@ -41,9 +41,8 @@ def errors(cameras: CameraArrays, truth: CameraArrays) -> tuple[float, float]:
 
 
 def test_cameras_find_their_places_before_a_field_that_is_right(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        importlib.import_module("ungrid.radiance.reconstruct"), "MANY", 12
-    )  # no smoother than many would be
+    fit = importlib.import_module("ungrid.radiance.reconstruct")  # whose name in the room is the function
+    monkeypatch.setattr(fit, "MANY", fit.FEW)  # as smooth as a field of many photographs
     field = reconstruct(scene, steps=600, seed=0, threads=2).field
     lattice, pictures = Lattice(field), smaller(read_pictures(scene.views, scene.background), 1)
     truth = pictures.cameras
