@@ -104,8 +104,8 @@ def _match_in_order(colmap: Any, database: Path, names: list[str]) -> None:
 def _straighten(colmap: Any, model: Any, folder: Path) -> None:
     """Write the model with a plain lens instead, where that fits as well.
 
-    Distortion and focal length are hardly told apart: with both, focal lengths came out 1.4 % too long (a traced clip) and 2.1 %
-    (fern, beside what its authors found).
+    Distortion and focal length are hardly told apart: with both, focal lengths came out too long by 1.4 % (a traced clip) and
+    2.1 % (fern, beside what its authors found).
     """
     plain = colmap.Reconstruction(model)
     for camera in plain.cameras.values():
