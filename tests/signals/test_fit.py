@@ -1,7 +1,10 @@
 """Fits of small signals with known answers."""
 
+import time
+
 import numpy as np
 import pytest
+import torch
 
 from ungrid._base.errors import InputError
 from ungrid.domains import Axis, Box, RegularGrid
@@ -10,8 +13,9 @@ from ungrid.sampling import GridSamples
 from ungrid.signals import evaluate, fit, plan, sample_grid
 from ungrid.signals.gridded import every_nth, split_grid
 from ungrid.signals.levels import choose_levels, table_size
-from ungrid.signals.methods import METHODS
-from ungrid.solvers import Outcome
+from ungrid.signals.methods import METHODS, recipe
+from ungrid.signals.planning import step_seconds
+from ungrid.solvers import Adam, Outcome
 
 
 def waves(shape: tuple[int, ...]) -> np.ndarray:
@@ -144,6 +148,19 @@ def test_a_plan_counts_what_the_fit_would_use():
     planned = plan(picture)
     assert planned["parameters"] == fit(picture, steps=1).stats["parameters"]
     assert planned["samples"] == picture.size
+
+
+def test_the_probe_finds_how_long_a_step_takes(monkeypatch):
+    """Steps that sleep for 0.1 s take that at least, and the fastest of those tried not twice as long on any machine."""
+    step = Adam.step
+
+    def slow(*arguments):
+        time.sleep(0.1)
+        return step(*arguments)
+
+    monkeypatch.setattr(Adam, "step", slow)
+    grid = RegularGrid(Box(y=(0, 1), x=(0, 1)), (8, 8))
+    assert 0.1 <= step_seconds(recipe("grid", grid, 1, seed=0), grid, ("value",), torch.device("cpu")) < 0.2
 
 
 @pytest.mark.parametrize(("argument", "value"), [("method", "sirens"), ("supervise", "curl"), ("device", "tpu"),
