@@ -136,6 +136,8 @@ def test_wrong_views(ungrid, field, flags, message, tmp_path, monkeypatch):
         (("--box", "1:0,0:1,0:1"), "low < high"),
         (("-o", "scene.png"), ".field"),
         (("--budget", "-1"), "positive numbers"),
+        (("--scale-by", "r_0:9,9", "r_0:20,9", "long"), "the length 'long'"),
+        (("--scale-by", "r_99:9,9", "r_0:20,9", "9mm"), "no photograph 'r_99'"),
     ],
 )
 def test_wrong_use(ungrid, folder, flags, message, tmp_path, monkeypatch):
@@ -144,6 +146,22 @@ def test_wrong_use(ungrid, folder, flags, message, tmp_path, monkeypatch):
     assert done.code == 2
     assert message in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_marks_that_show_nothing_lose_no_field(ungrid, folder, tmp_path):
+    """A corner of a photograph shows the background: the field is written in the unit of its cameras."""
+    words = ("nerf", folder, "-o", tmp_path / "a.field", "--steps", "60", "--resume", "--json", "--scale-by")
+    refused = ungrid(*words, "r_0:0.5,0.5", "r_0:20,16", "9mm")
+    assert refused.code == 2
+    assert "opaque" in refused.object["error"]
+    assert "--resume with other marks" in refused.err
+    kept = library.load(tmp_path / "a.field").domain.axes[0]
+    assert kept.unit == ""
+    done = ungrid(*words, "r_0:14,16", "r_0:20,16", "9mm")
+    assert done.code == 0
+    axis = library.load(tmp_path / "a.field").domain.axes[0]
+    assert axis.unit == "mm"
+    assert axis.high == pytest.approx(done.object["scale"]["factor"] * kept.high)
 
 
 def test_a_folder_without_cameras(ungrid, tmp_path):

@@ -81,7 +81,9 @@ def _towards(seen, x):
     [
         (("one:26,32", "one:38,32", "long"), "the length 'long'"),
         (("one:26,32", "one:38,32", "-3mm"), "the length '-3mm'"),
+        (("one:26,32", "one:38,32", "1.2.3mm"), "the length '1.2.3mm'"),
         (("one:26;32", "one:38,32", "3mm"), "the mark 'one:26;32'"),
+        (("one:2.6.1,32", "one:38,32", "3mm"), "the mark 'one:2.6.1,32'"),
         (("two:26,32", "one:38,32", "3mm"), "no photograph 'two'"),
         (("one:26,32", "one:99,32", "3mm"), "beside its photograph"),
         (("one:26,32", "one:1,1", "3mm"), "opaque"),

@@ -14,6 +14,7 @@ from ungrid.cli.view import PORT, Port, announce, follow, scene_viewer, scenery
 
 if TYPE_CHECKING:
     from ungrid.domains import Box
+    from ungrid.fields import Field
     from ungrid.io.scenes import Scene
     from ungrid.solvers import FitResult
 
@@ -71,20 +72,14 @@ def nerf(
     """Fit a radiance field to photographs with cameras, and measure it on the views that were held out."""
     target = output or Path(scene.resolve().name.split(".")[0] + ".field")
     check_target(target, (".field",))
-    if background not in GREYS:
-        raise InputError(f"the background {background!r}", "white or black")
-    if method not in METHODS:
-        raise InputError(f"the method {method!r}", " or ".join(METHODS))
     choices: dict[str, Any] = {"alpha_start": alpha_start, "refine_poses": refine_poses}
-    if method == "nerf" and (view or any(choices.values())):
-        raise InputError("--alpha-start, --refine-poses or --view with --method nerf", "--method bricks")
+    check(background, method, bricks_only=view or any(choices.values()))
     if view and scale_by is not None:  # the paths that the viewer writes would not be in the field's unit
         raise InputError("--view with --scale-by", "one of the two", "ungrid view shows the field when it is done")
     run.start()
     with run.setting_up():
         from ungrid import radiance
         from ungrid._base.optional import require
-        from ungrid.fields import RadianceField
         from ungrid.io import save
         from ungrid.io.scenes import has_cameras, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
@@ -93,21 +88,24 @@ def nerf(
         reading: dict[str, Any] = {"background": GREYS[background], "holdout": holdout, "shrink": shrink}
         if view:
             require("viser", "view")  # before hours may have gone into cameras
+        kept = box_of(box)
         alone = scene.exists() and not has_cameras(scene) and photographs_of(scene, target)
     if count > 1 and (alone or method == "nerf" or view):
         raise InputError(
             f"{count} processes for --method nerf, for --view, or for photographs whose cameras are to be found",
             "photographs with cameras, --method bricks", "one process alone finds cameras, and writes them beside the field",
         )  # fmt: skip
-    poses: dict[str, str] = {}
-    if alone and not run.common.plan:
-        poses = find_cameras(run, alone, target, sequential=not scene.is_dir())
-        given = read_posed(Path(poses["photographs"]), Path(poses["model"]), **reading)
-    elif alone:
+    if alone and run.common.plan:
         run.answer_rows({"photographs": len(alone), "cameras": "to be found", "output": str(target)})
         return
-    else:
-        given = read_scene(scene, **reading)
+    poses = find_cameras(run, alone, target, sequential=not scene.is_dir()) if alone else {}
+    given = (
+        read_posed(Path(poses["photographs"]), Path(poses["model"]), **reading)
+        if poses
+        else read_scene(scene, **reading)
+    )
+    if scale_by is not None:
+        radiance.check_marks(given, *scale_by)
     for note in given.notes:
         run.say(note)
     budget = run.common.budget or BUDGET
@@ -127,7 +125,7 @@ def nerf(
         if viewer is not None:
             watch, report = follow(viewer, report)
         options: dict[str, Any] = {
-            "budget": budget, "steps": run.common.steps, "box": box_of(box), "seed": run.common.seed,
+            "budget": budget, "steps": run.common.steps, "box": kept, "seed": run.common.seed,
             "threads": run.common.threads, "report": report, "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
         if method == "nerf":
@@ -137,13 +135,7 @@ def nerf(
     if process > 0:
         return
     result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
-    shown, factor = result.field, 1.0
-    if scale_by is not None:
-        assert isinstance(result.field, RadianceField)
-        factor, unit = radiance.scale_of(result.field, given, *scale_by)
-        shown = radiance.scaled(result.field, factor, unit)
-        run.details["scale"] = {"factor": factor, "unit": unit}
-    settings = {
+    settings: dict[str, Any] = {
         "background": background,
         "holdout": holdout,
         "box": box,
@@ -152,10 +144,13 @@ def nerf(
         "unbounded": result.stats.get("unbounded", False),
         "method": method,
         "poses": poses,
-        "scale": factor,
+        "scale": 1.0,
         "protocol": radiance.protocol(given, alpha_start=alpha_start),
     }
-    save(shown, target, provenance=provenance(scene, result, settings), half=half)
+    save(result.field, target, provenance=provenance(scene, result, settings), half=half)
+    if scale_by is not None:
+        shown, settings["scale"] = in_unit(run, result.field, given, scale_by)
+        save(shown, target, provenance=provenance(scene, result, settings), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
@@ -168,6 +163,20 @@ def nerf(
         viewer.say(f"{result.outcome.value}: {target.name} is written.")
         with suppress(KeyboardInterrupt):
             viewer.stay(scenery(radiance.Renderer(result.field)), while_watched=True)
+
+
+def check(background: str, method: str, *, bricks_only: bool) -> None:
+    """Refuses names that are not there, and options that the paper's networks do not have.
+
+    Raises:
+        InputError: for one of them.
+    """
+    if background not in GREYS:
+        raise InputError(f"the background {background!r}", "white or black")
+    if method not in METHODS:
+        raise InputError(f"the method {method!r}", " or ".join(METHODS))
+    if method == "nerf" and bricks_only:
+        raise InputError("--alpha-start, --refine-poses or --view with --method nerf", "--method bricks")
 
 
 def photographs_of(scene: Path, target: Path) -> list[Path]:
@@ -199,6 +208,21 @@ def find_cameras(run: Run, photographs: list[Path], target: Path, *, sequential:
         run.details["not_placed"] = list(found.notes)
         model = found.model
     return {"photographs": str(photographs[0].parent), "model": str(model)}
+
+
+def in_unit(run: Run, field: "Field", given: "Scene", scale_by: tuple[str, str, str]) -> tuple["Field", float]:
+    """The field in the unit of a length between two marks, and by what its coordinates were multiplied."""
+    from ungrid import radiance
+    from ungrid.fields import RadianceField
+
+    assert isinstance(field, RadianceField)
+    try:
+        factor, unit = radiance.scale_of(field, given, *scale_by)
+    except InputError:
+        run.say("the field is written in the unit of its cameras; --resume with other marks makes it again in seconds")
+        raise
+    run.details["scale"] = {"factor": factor, "unit": unit}
+    return radiance.scaled(field, factor, unit), factor
 
 
 def box_of(text: str | None) -> "Box | None":

@@ -13,8 +13,9 @@ from ungrid.io.scenes import Scene, View
 from ungrid.radiance.render import MET, Renderer
 from ungrid.sampling import CameraArrays
 
-LENGTH = re.compile(r"\s*([0-9.eE+-]+)\s*([A-Za-zµ]*)\s*")
-MARK = re.compile(r"(.+):([0-9.]+),([0-9.]+)")
+NUMBER = r"(\d+\.?\d*|\.\d+)"
+LENGTH = re.compile(rf"\s*{NUMBER}\s*([A-Za-zµ]*)\s*")
+MARK = re.compile(rf"(.+):{NUMBER},{NUMBER}")
 
 
 def scaled(field: RadianceField, factor: float, unit: str) -> RadianceField:
@@ -55,23 +56,36 @@ def scale_of(field: RadianceField, scene: Scene, first: str, second: str, length
     Raises:
         InputError: if a mark or the length cannot be read, a mark shows nothing solid, or both show one place.
     """
-    read = LENGTH.fullmatch(length)
-    try:
-        number = float(read[1]) if read else 0.0
-    except ValueError:
-        number = 0.0
-    if read is None or not number > 0:
-        raise InputError(f"the length {length!r}", "a positive number with its unit, such as 120mm")
+    number, unit = _length(length)
     renderer = Renderer(field)
     one, other = (_place(renderer, scene, mark) for mark in (first, second))
     apart = float(np.linalg.norm(one - other))
     if apart == 0:
         raise InputError(f"the marks {first} and {second} at one place", "two places")
-    return number / apart, read[2]
+    return number / apart, unit
 
 
-def _place(renderer: Renderer, scene: Scene, mark: str) -> np.ndarray:
-    """Where the field is under a mark, (3,)."""
+def check_marks(scene: Scene, first: str, second: str, length: str) -> None:
+    """Refuses, before there is a field, what `scale_of` could not read.
+
+    Raises:
+        InputError: if a mark or the length cannot be read, or a mark is in no photograph.
+    """
+    _length(length)
+    for mark in (first, second):
+        _pixel(scene, mark)
+
+
+def _length(text: str) -> tuple[float, str]:
+    """The number and the unit of a length."""
+    read = LENGTH.fullmatch(text)
+    if read is None or not 0 < float(read[1]) < np.inf:
+        raise InputError(f"the length {text!r}", "a positive number with its unit, such as 120mm")
+    return float(read[1]), read[2]
+
+
+def _pixel(scene: Scene, mark: str) -> tuple[View, np.ndarray]:
+    """The photograph of a mark, and the place in it, (1, 2), column and row."""
     read = MARK.fullmatch(mark)
     if read is None:
         raise InputError(f"the mark {mark!r}", "PHOTOGRAPH:X,Y, such as IMG_0012.jpg:833,1024")
@@ -81,6 +95,12 @@ def _place(renderer: Renderer, scene: Scene, mark: str) -> np.ndarray:
         raise InputError(
             f"the mark {mark!r} beside its photograph", f"{view.camera.width} x {view.camera.height} pixels"
         )
+    return view, pixel
+
+
+def _place(renderer: Renderer, scene: Scene, mark: str) -> np.ndarray:
+    """Where the field is under a mark, (3,)."""
+    view, pixel = _pixel(scene, mark)
     origins, directions = CameraArrays.of([view.camera]).rays(np.zeros(1, np.int64), pixel)
     place, opacity = renderer.places(origins, directions)
     if opacity[0] < MET:
