@@ -53,7 +53,8 @@ def blended(name: str, scene: Scene) -> dict[str, object]:
     return row(name, "visual hull, blended", means, {"steps": 0, "seconds": seconds, "parameters": 0})
 
 
-def ablation(steps: int, models: list[str]) -> None:
+def ablation(steps: int, models: list[str], seed: int) -> None:
+    key = ("scene", "model", "seed")
     with tempfile.TemporaryDirectory() as folder:
         scene = read_scene(write_scene(Path(folder) / "scene", views=60, tests=12, size=100))
         for name in models:
@@ -62,11 +63,11 @@ def ablation(steps: int, models: list[str]) -> None:
                 rays=384, rate=SINE_RATE if sine else RATE, matrix_rate=None if sine else MATRIX_RATE, final=FINAL,
                 network={**SMALL, **VARIANTS[name]},
             )  # fmt: skip
-            result = reconstruct_nerf(scene, settings=settings, steps=steps)
+            result = reconstruct_nerf(scene, settings=settings, steps=steps, seed=seed)
             made = row("built-in, 100 x 100", name, held_out_metrics(result.field, scene), result.stats)
             fitted = evaluate_views(result.field, scene.views[::5], scene.background)
-            write("nerf", [{**made, "fitted_psnr_db": round(fitted["psnr_db"], 2)}], key=("scene", "model"))
-        write("nerf", [blended("built-in, 100 x 100", scene)], key=("scene", "model"))
+            write("nerf", [{**made, "fitted_psnr_db": round(fitted["psnr_db"], 2)}], seed, key=key)
+        write("nerf", [blended("built-in, 100 x 100", scene)], key=key)
 
 
 def lego(seconds: float) -> None:
@@ -85,8 +86,9 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=15000)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--models", nargs="+", choices=[*VARIANTS], default=[*VARIANTS], help="of the ablation")
+    parser.add_argument("--seed", type=int, default=0, help="of the ablation: rays and first weights")
     given = parser.parse_args()
     if given.what == "ablation":
-        ablation(given.steps, given.models)
+        ablation(given.steps, given.models, given.seed)
     else:
         lego(given.seconds)

@@ -38,13 +38,14 @@ def write(name: str, rows: list[dict[str, Any]], seed: int = 0, *, key: tuple[st
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     where = provenance(seed)
+    rows = [{**row, **where} for row in rows]
     measured = {tuple(str(row[part]) for part in key) for row in rows}
     kept = [row for row in earlier(path) if tuple(row[part] for part in key) not in measured] if key else []
     columns = list(dict.fromkeys([*(c for row in kept for c in row if c not in where), *columns]))
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, [*columns, *where])
         writer.writeheader()
-        writer.writerows([*kept, *({**row, **where} for row in rows)])
+        writer.writerows([*kept, *rows])
     return path
 
 
