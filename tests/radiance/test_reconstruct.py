@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ungrid._base.errors import InputError
-from ungrid.domains import Box
+from ungrid.domains import Box, TriangleMesh
 from ungrid.fields import BrickField
 from ungrid.fields.radiance import EMPTY
 from ungrid.io import load, save
@@ -90,24 +90,45 @@ def test_the_surface_is_closed_coloured_and_where_it_should_be(fitted: FitResult
     assert (on_ball | on_block)[warm].mean() > 0.8  # of all vertices a third lie on them
 
 
+def lattice_of(dense: np.ndarray) -> BrickField:
+    """A field over the unit box whose nodes (48, 48, 48) are opaque or empty."""
+    field = new_field(Extent(Box(x=(0, 1), y=(0, 1), z=(0, 1)), np.eye(4), np.ones(3)), 48, (1.0, 1.0, 1.0), 0)
+    bricks = dense.reshape(12, 4, 12, 4, 12, 4).transpose(0, 2, 4, 1, 3, 5).reshape(-1)
+    with torch.no_grad():
+        field.nodes[64:, 0] = torch.from_numpy(np.where(bricks, 20.0, EMPTY)).float()
+    return field
+
+
+def volume(mesh: TriangleMesh, field: BrickField) -> float:
+    """In cubes of a spacing."""
+    a, b, c = np.moveaxis(mesh.corners, 1, 0)
+    return float(np.einsum("ni,ni->n", a, np.cross(b, c)).sum() / 6 * field.stretch**3)
+
+
 def test_a_hull_that_leaks_is_solid_inside() -> None:
     """A hollow ball with a hole: the surface has the ball's volume, but for a pit, and no wall inside; a speck is left out."""
     pytest.importorskip("skimage")
-    field = new_field(Extent(Box(x=(0, 1), y=(0, 1), z=(0, 1)), np.eye(4), np.ones(3)), 48, (1.0, 1.0, 1.0), 0)
-    nodes = np.moveaxis(np.indices(field.shape), 0, -1)
+    nodes = np.moveaxis(np.indices((48, 48, 48)), 0, -1)
     away = np.linalg.norm(nodes - 23.5, axis=-1)
     hole = (nodes[..., 2] > 23.5) & (np.linalg.norm(nodes[..., :2] - 23.5, axis=-1) < 2)
     dense = (away <= 16) & (away > 12) & ~hole
     dense[1, 1, 1] = True
-    bricks = dense.reshape(12, 4, 12, 4, 12, 4).transpose(0, 2, 4, 1, 3, 5).reshape(-1)
-    with torch.no_grad():
-        field.nodes[64:, 0] = torch.from_numpy(np.where(bricks, 20.0, EMPTY)).float()
+    field = lattice_of(dense)
     mesh, _ = surface(field)
-    a, b, c = np.moveaxis(mesh.corners, 1, 0)
-    found = np.einsum("ni,ni->n", a, np.cross(b, c)).sum() / 6 * field.stretch**3  # in spacings
     # Faces lie three quarters of a spacing outside of the last dense nodes, which are up to one inside of the radius.
-    assert 4 / 3 * np.pi * 15.75**3 < found < 4 / 3 * np.pi * 16.75**3
+    assert 4 / 3 * np.pi * 15.75**3 < volume(mesh, field) < 4 / 3 * np.pi * 16.75**3
     assert np.linalg.norm((mesh.vertices - 0.5) * field.stretch, axis=1).min() > 10
+
+
+def test_a_slot_stays_open() -> None:
+    """Two plates of 32 x 32 x 8 nodes with four empty ones between them: the surface has the volume of both, and no more."""
+    pytest.importorskip("skimage")
+    dense = np.zeros((48, 48, 48), bool)
+    dense[8:40, 8:40, 12:20] = dense[8:40, 8:40, 24:32] = True
+    field = lattice_of(dense)
+    mesh, _ = surface(field)
+    # Between the last dense nodes and the first empty ones, but for edges, which are a little rounded.
+    assert 2 * 31 * 31 * 7 < volume(mesh, field) < 2 * 33 * 33 * 9
 
 
 def test_opacity_is_the_silhouette(scene: Scene, fitted: FitResult) -> None:

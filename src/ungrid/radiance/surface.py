@@ -18,7 +18,8 @@ from ungrid.fields.radiance import BRICK
 
 ABSORBED = 0.25  # of the light, by a spacing at the surface
 ROUGH = 0.5  # spacings over which shares are smoothed
-LEAK = 3  # spacings, of a radius, through which the inside does not leak
+CLOSED = 1  # spacings, half of what slots and pits are at most that the lattice cannot tell from a surface
+LEAKS = (2, 3)  # spacings, of the radii of holes through which an inside does not leak
 SMALLEST = 1e-3  # of the largest part's volume
 CHUNK = 1 << 16  # nodes
 
@@ -37,7 +38,7 @@ def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
         middle, half = field.inner
         outside = np.abs(np.arange(len(taken)) - middle) > half
         taken[outside], taken[:, outside], taken[:, :, outside] = 0, 0, 0
-    edge = LEAK + 1
+    edge = max(LEAKS) + 1
     taken = ndimage.gaussian_filter(_solid(np.pad(taken, edge)), ROUGH)
     measure = require("skimage.measure", "mesh")
     vertices, faces, _, _ = measure.marching_cubes(taken, ABSORBED, gradient_direction="ascent")
@@ -70,9 +71,18 @@ def _solid(taken: np.ndarray) -> np.ndarray:
     parts, count = ndimage.label(dense)
     sizes = ndimage.sum_labels(dense, parts, np.arange(1, count + 1))
     small = np.concatenate([[False], sizes < SMALLEST * sizes.max()])[parts]
-    closed = ndimage.binary_dilation(dense & ~small, iterations=LEAK)
-    inside = ndimage.binary_erosion(ndimage.binary_fill_holes(closed), iterations=LEAK + 1)
-    return np.where(inside, np.float32(1), np.where(small, np.float32(0), taken))
+    filled = _filled(dense & ~small)
+    return np.where(filled & ~dense, np.float32(1), np.where(small & ~filled, np.float32(0), taken))
+
+
+def _filled(solid: np.ndarray) -> np.ndarray:
+    """With the cavities that are left when holes are stopped by growing the solid; a slot is no cavity: it grows shut."""
+    solid = ndimage.binary_closing(solid, iterations=CLOSED)
+    for leak in LEAKS:
+        grown = ndimage.binary_dilation(solid, iterations=leak)
+        cavities = ndimage.binary_fill_holes(grown) & ~grown
+        solid = solid | ndimage.binary_dilation(cavities, iterations=leak)
+    return np.asarray(ndimage.binary_fill_holes(solid))
 
 
 def _outwards(vertices: np.ndarray, faces: np.ndarray, back: np.ndarray) -> np.ndarray:
