@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
 
 import ungrid as library
+from ungrid import radiance
 from ungrid.io.scenes import picture, read_scene
 from ungrid.radiance.builtin import write_scene
 
@@ -118,6 +121,9 @@ def test_the_surface_as_a_mesh(ungrid, field, tmp_path):
         (("--size", "0x4", "-o", "a.png"), "the size '0x4'"),
         (("--quantity", "gradient", "-o", "a.png"), "the quantity 'gradient'"),
         (("--camera", "nowhere.json", "-o", "a.png"), "does not exist"),
+        (("--camera", "nowhere.json", "--orbit", "3", "-o", "a.mp4"), "one of the two"),
+        (("--region", "0:1,0:1", "-o", "a.png"), "a part, a rate or an interval"),
+        (("--fps", "-3", "-o", "a.mp4"), "-3 frames a second"),
     ],
 )
 def test_wrong_views(ungrid, field, flags, message, tmp_path, monkeypatch):
@@ -136,6 +142,9 @@ def test_wrong_views(ungrid, field, flags, message, tmp_path, monkeypatch):
         (("--box", "1:0,0:1,0:1"), "low < high"),
         (("-o", "scene.png"), ".field"),
         (("--budget", "-1"), "positive numbers"),
+        (("--budget", "0"), "positive numbers"),
+        (("--method", "nerf", "--unbounded"), "--method bricks"),
+        (("--scale-by", "r_0:9,9", "r_0:9,9", "9mm"), "twice"),
         (("--scale-by", "r_0:9,9", "r_0:20,9", "long"), "the length 'long'"),
         (("--scale-by", "r_99:9,9", "r_0:20,9", "9mm"), "no photograph 'r_99'"),
     ],
@@ -146,6 +155,54 @@ def test_wrong_use(ungrid, folder, flags, message, tmp_path, monkeypatch):
     assert done.code == 2
     assert message in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_held_out_pictures_are_noticed_before_the_fit(ungrid, tmp_path, monkeypatch):
+    scene = write_scene(tmp_path / "scene", views=4, tests=2, size=16)
+    file = next((scene / "test").glob("*.png"))
+    file.write_bytes(file.read_bytes()[:-40])
+    monkeypatch.setattr(radiance, "reconstruct", None)  # is not come to
+    done = ungrid("nerf", scene, "-o", tmp_path / "a.field", "--steps", "4")
+    assert done.code == 2
+    assert file.name in done.err
+
+
+def test_an_interrupt_while_measuring_leaves_the_field(ungrid, folder, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(radiance, "held_out_metrics", interrupted)
+    done = ungrid("nerf", folder, "-o", tmp_path / "a.field", "--steps", "4", "--json")
+    assert done.code == 0
+    assert "heldout_psnr_db" not in done.object["metrics"]
+    assert library.load(tmp_path / "a.field").kept > 0
+
+
+def test_cameras_that_were_found_are_used_again(ungrid, folder, tmp_path):
+    """Photographs without cameras, and a model of theirs where an earlier run would have left it."""
+    views = read_scene(folder).views
+    (tmp_path / "photos").mkdir()
+    model = tmp_path / "a.poses" / "cameras" / "0"
+    model.mkdir(parents=True)
+    lines = []
+    for k, view in enumerate(views):
+        Image.fromarray(picture(view, (1.0, 1.0, 1.0))[0]).save(tmp_path / "photos" / f"{k:02d}.png")
+        turn = (view.camera.matrix[:3, :3] @ np.diag([1.0, -1, -1])).T
+        x, y, z, w = Rotation.from_matrix(turn).as_quat()
+        shift = -turn @ view.camera.position
+        lines.append(" ".join(map(str, [k + 1, w, x, y, z, *shift.tolist(), 1, f"{k:02d}.png"])) + "\n")
+    (model / "images.txt").write_text("\n".join(lines) + "\n")
+    (model / "cameras.txt").write_text(f"1 SIMPLE_PINHOLE 32 32 {views[0].camera.fx} 16 16\n")
+    words = ("nerf", tmp_path / "photos", "-o", tmp_path / "a.field", "--steps", "4", "--json")
+    done = ungrid(*words)
+    assert done.code == 0
+    assert f"the cameras in {model} are used" in done.err
+    again = ungrid("evaluate", tmp_path / "a.field", "--json")
+    assert again.object["metrics"]["heldout_psnr_db"] == pytest.approx(
+        done.object["metrics"]["heldout_psnr_db"], abs=1e-4
+    )
+    other = ungrid("evaluate", tmp_path / "a.field", "--against", folder, "--json")
+    assert other.object["protocol"]["heldout_views"] == len(read_scene(folder).held_out)
 
 
 def test_marks_that_show_nothing_lose_no_field(ungrid, folder, tmp_path):

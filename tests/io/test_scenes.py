@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.spatial.transform import Rotation
 
 from ungrid._base.errors import InputError
+from ungrid.io.colmap import find_model
 from ungrid.io.scenes import Scene, picture, read_scene
 from ungrid.radiance.builtin import write_scene
-from ungrid.sampling import CameraArrays
+from ungrid.sampling import CameraArrays, camera_rays
 
 WHITE = (1.0, 1.0, 1.0)
 COUNT, WIDTH, HEIGHT, FOCAL = 5, 12, 8, 15.0
@@ -206,6 +207,84 @@ def test_nerfstudios_split_lens_and_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture(scene.views[0], WHITE)[1], mask > 0)
 
 
+def test_nerfstudios_lists_say_what_is_fitted_and_held_out(tmp_path: Path) -> None:
+    """Whatever way the paths are written; pictures of neither list are left alone."""
+    lists = {"train_filenames": ["images/p0.png", "./images/p1.png"], "val_filenames": ["images/../images/p3.png"]}
+    scene = read_scene(transforms(tmp_path, **lists))
+    assert [view.name for view in scene.views] == ["images/p0.png", "images/p1.png"]
+    assert [view.name for view in scene.held_out] == ["images/p3.png"]
+
+
+def test_a_frame_may_have_a_lens_of_its_own(tmp_path: Path) -> None:
+    """nerfstudio's order: k1, k2, k3, k4, p1, p2. Angles of view along both axes give both focal lengths."""
+    folder = _without(_without(transforms(tmp_path), "fl_x"), "fl_y")
+    content = json.loads((folder / "transforms.json").read_text())
+    content["camera_angle_x"], content["camera_angle_y"] = 2 * np.arctan(WIDTH / 40), 2 * np.arctan(HEIGHT / 36)
+    content["frames"][2]["distortion_params"] = [0.1, 0.2, 0.3, 0.0, 0.5, 0.6]
+    (folder / "transforms.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    own = read_scene(folder, holdout=0).views[2].camera
+    assert own.distortion == (0.1, 0.2, 0.5, 0.6, 0.3)
+    assert (own.fx, own.fy) == pytest.approx((20, 18))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_photographs_are_turned_upright_with_their_cameras(orientation: int, tmp_path: Path) -> None:
+    """As PIL turns them; every pixel keeps its ray, and its mask."""
+    folder = transforms(tmp_path, k1=0.1, p1=0.02)
+    plain = read_scene(folder, holdout=0).views[0]
+    mask = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) < 30
+    Image.fromarray(mask).save(folder / "mask.png")
+    tag = Image.Exif()
+    tag[274] = orientation
+    image = Image.fromarray(colors(0))
+    image.save(plain.path, exif=tag)
+    view = read_scene(_frame(folder, 0, mask_path="mask.png"), holdout=0).views[0]
+    found, counts = picture(view, WHITE)
+    with Image.open(plain.path) as stored:
+        np.testing.assert_array_equal(found, np.asarray(ImageOps.exif_transpose(stored)))
+    assert found.shape[:2] == (view.camera.height, view.camera.width)
+    before = {
+        tuple(color): ray
+        for color, ray in zip(colors(0).reshape(-1, 3).tolist(), camera_rays(plain.camera)[1], strict=True)
+    }
+    for color, ray in zip(found.reshape(-1, 3).tolist(), camera_rays(view.camera)[1], strict=True):
+        np.testing.assert_allclose(ray, before[tuple(color)], atol=1e-12)
+    np.testing.assert_array_equal(np.sort(found[counts], axis=0), np.sort(colors(0)[mask], axis=0))
+
+
+def test_sixteen_bits_of_grey_are_read_as_eight(tmp_path: Path) -> None:
+    folder = transforms(tmp_path)
+    values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(values).save(folder / "images" / "p0.png")
+    found, _ = picture(read_scene(folder, holdout=0).views[0], WHITE)
+    np.testing.assert_array_equal(found, np.round(values / 257).astype(np.uint8)[..., None].repeat(3, axis=2))
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_in_zeros_and_ones_count(white: int, tmp_path: Path) -> None:
+    folder = transforms(tmp_path)
+    Image.fromarray(white * (colors(1)[..., 0] > 99).astype(np.uint8)).save(folder / "mask.png")
+    view = read_scene(_frame(folder, 0, mask_path="mask.png"), holdout=0).views[0]
+    np.testing.assert_array_equal(picture(view, WHITE)[1], colors(1)[..., 0] > 99)
+
+
+def test_pixels_beyond_the_fold_of_a_lens_do_not_count(tmp_path: Path) -> None:
+    """With k1 = -2 the radius grows up to 0.41 focal lengths, to 0.27; corners are 0.48 away."""
+    view = read_scene(transforms(tmp_path, k1=-2.0), holdout=0).views[0]
+    away = np.linalg.norm((view.camera.pixels() - (WIDTH / 2, HEIGHT / 2)) / FOCAL, axis=1).reshape(HEIGHT, WIDTH)
+    counts = picture(view, WHITE)[1]
+    assert not counts[away > 0.2722].any()
+    assert counts[away < 0.265].all()
+
+
+def test_neus_may_come_with_inverses(tmp_path: Path) -> None:
+    folder = neus(tmp_path)
+    with np.load(folder / "cameras_sphere.npz") as content:
+        both = {**content, **{key.replace("mat_", "mat_inv_"): np.linalg.inv(value) for key, value in content.items()}}
+    np.savez(folder / "cameras_sphere.npz", **both)
+    assert len(read_scene(folder, holdout=0).views) == COUNT
+
+
 def test_cameras_that_look_one_way_are_noticed(tmp_path: Path) -> None:
     scene = read_scene(llff(tmp_path))
     assert scene.forward_facing
@@ -232,6 +311,7 @@ def test_the_largest_of_colmaps_models_is_read(tmp_path: Path) -> None:
     (small / "cameras.txt").write_text((folder / "sparse" / "0" / "cameras.txt").read_text())
     (small / "images.txt").write_text("1 1 0 0 0 0 0 0 7 p0.png\n\n")
     assert len(read_scene(folder, holdout=0).views) == COUNT
+    assert find_model(folder / "sparse") == folder / "sparse" / "0"  # as pycolmap leaves its models
 
 
 def test_missing_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
@@ -273,8 +353,68 @@ WRONG: dict[str, tuple[Any, str]] = {
     "colmap, cut short": (lambda f: _cut(colmap_binary(f) / "sparse" / "0" / "images.bin") and f, "images.bin"),
     "colmap, fisheye": (lambda f: _fisheye(colmap_text(f)), "OPENCV_FISHEYE"),
     "neus, a picture too few": (lambda f: (neus(f) / "image" / "p0.png").unlink() or f, "4 pictures and 5 masks"),
+    "a number as text": (lambda f: transforms(f, fl_x="long"), "at its frame 0"),
+    "a frame that is none": (lambda f: transforms(f, frames=[1]), "without a list of frames"),
+    "a pose as text": (lambda f: _frame(transforms(f), 1, transform_matrix="up"), "at its frame 1"),
+    "a mask as number": (lambda f: _frame(transforms(f), 1, mask_path=3), "at its frame 1"),
+    "a picture without name": (lambda f: _without_pictures(_frame(transforms(f), 0, file_path="/")), "none of the 5"),
+    "names that are not there": (
+        lambda f: transforms(f, test_filenames=["a.png"]),
+        "test_filenames of transforms.json",
+    ),
+    "no list of names": (lambda f: transforms(f, val_filenames=7), "a list of names"),
+    "another aspect": (lambda f: transforms(f, w=HEIGHT, h=WIDTH), "the aspect of 8 x 12"),
+    "a fourth coefficient": (lambda f: transforms(f, k4=0.1), "k4 = 0.1"),
+    "all around": (lambda f: transforms(f, equirectangular=True), "equirectangular"),
+    "NaN lens": (lambda f: transforms(f, k1=float("nan")), "distortion"),
+    "colmap, another aspect": (
+        lambda f: _text(colmap_text(f), "cameras", f"{2 * WIDTH} ", "7 "),
+        "the aspect of 7 x 16",
+    ),
+    "colmap, a lens too short": (lambda f: _text(colmap_text(f), "cameras", " 0 0 0 0", ""), "8 numbers"),
+    "colmap, words": (lambda f: _text(colmap_text(f), "cameras", "7 OPENCV", "seven OPENCV"), "cameras.txt"),
+    "colmap, no lines of marks": (lambda f: _no_marks(colmap_text(f)), "triples"),
+    "colmap, words for points": (lambda f: _text(colmap_text(f), "points3D", "0.", "o."), "points3D.txt"),
+    "llff, near plane": (lambda f: _bounds(llff(f), 0.0), "0 < the nearest depth"),
+    "llff, words": (lambda f: np.save(llff(f) / "poses_bounds.npy", np.array([["a"] * 17])) or f, "poses"),
+    "middlebury, a line too few": (
+        lambda f: _shorter(middlebury(f) / "thing_par.txt") or f,
+        "4 cameras after the count 5",
+    ),
+    "neus, no camera": (lambda f: _matrix(neus(f), "world_mat_1", np.zeros((4, 4))), "world_mat_1"),
+    "neus, no sphere": (lambda f: _matrix(neus(f), "scale_mat_0", np.full((4, 4), np.nan)), "scale_mat_0"),
     "no frames": (lambda f: _no_frames(transforms(f)), "without a list of frames"),
 }
+
+
+def _text(folder: Path, name: str, old: str, new: str) -> Path:
+    path = folder / "sparse" / "0" / f"{name}.txt"
+    path.write_text(path.read_text().replace(old, new))
+    return folder
+
+
+def _no_marks(folder: Path) -> Path:
+    path = folder / "sparse" / "0" / "images.txt"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if line.endswith(".png")))
+    return folder
+
+
+def _bounds(folder: Path, near: float) -> Path:
+    rows = np.load(folder / "poses_bounds.npy")
+    rows[2, 15] = near
+    np.save(folder / "poses_bounds.npy", rows)
+    return folder
+
+
+def _shorter(file: Path) -> None:
+    file.write_text("\n".join(file.read_text().splitlines()[:-1]))
+
+
+def _matrix(folder: Path, key: str, value: np.ndarray) -> Path:
+    with np.load(folder / "cameras_sphere.npz") as content:
+        changed = {**content, key: value}
+    np.savez(folder / "cameras_sphere.npz", **changed)
+    return folder
 
 
 def _only_first(folder: Path) -> Path:

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from ungrid._base.errors import InputError
 from ungrid.fields import BrickField
-from ungrid.io.scenes import read_scene
+from ungrid.io.scenes import picture, read_scene
+from ungrid.radiance import Renderer, evaluate_views
 from ungrid.radiance.builtin import write_scene
 from ungrid.radiance.frames import extent_of, lattice_rays
+from ungrid.radiance.lattice import new_field
 from ungrid.radiance.pictures import draw_rays, rays_of, read_pictures, smaller, spread, that_reach
 
 PROJECTIVE = (1.0, 0.1, 0.0, 0.5, 0.0, -1.2, 0.1, 0.3, 0.2, 0.0, 0.8, 2.0, 0.1, 0.05, 1.0, 5.0)
@@ -30,6 +34,33 @@ def by_arrays(pictures, field, pixels):
     row, column = np.divmod(pixels - pictures.first[which], pictures.widths[which])
     origins, directions = pictures.cameras.rays(which, pictures.shrink * (np.stack([column, row], axis=1) + 0.5))
     return lattice_rays(field, origins, directions), directions
+
+
+def test_masks_that_leave_no_square_give_smaller_ones(pictures):
+    """Every other column counts: no square of 4 or 2 is left, so the pictures stay as they are."""
+    striped = replace(pictures[0], counts=np.flatnonzero(np.arange(len(pictures[0].colors)) % 2))
+    assert smaller(striped, 4) is striped
+
+
+def test_masks_that_leave_nothing_are_refused(tmp_path):
+    scene = read_scene(write_scene(tmp_path / "scene", views=3, tests=1, size=16))
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(InputError, match="no pixel counts"):
+        read_pictures(tuple(replace(view, mask=tmp_path / "mask.png") for view in scene.views), scene.background)
+
+
+def test_only_what_counts_is_measured(tmp_path):
+    """The error of a field's view where the mask is white, by hand."""
+    scene = read_scene(write_scene(tmp_path / "scene", views=3, tests=2, size=32))
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:, :25] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    field = new_field(extent_of(scene), 32, scene.background, 0)
+    views = (replace(scene.held_out[0], mask=tmp_path / "mask.png"),)
+    found = evaluate_views(field, views, scene.background)
+    error = (picture(views[0], scene.background)[0] / 255.0 - Renderer(field).view(views[0].camera))[8:, :25] ** 2
+    assert found["psnr_db"] == pytest.approx(-10 * np.log10(error.mean()), abs=1e-3)
+    assert np.isfinite(found["ssim"])
 
 
 @pytest.mark.parametrize("shrink", [1, 2])

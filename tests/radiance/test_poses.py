@@ -51,6 +51,23 @@ def test_cameras_are_found_up_to_a_similarity(folder, tmp_path):
     assert scene.views[0].camera.distortion == (0, 0, 0, 0, 0)  # the lens that was traced with has none
 
 
+def test_photographs_of_two_shapes_are_placed_together(folder, tmp_path):
+    """Every third one is upright, the others lie: each shape has a lens of its own, about the true one."""
+    pytest.importorskip("pycolmap")
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for k, file in enumerate(photographs_in(folder)[:-1]):
+        with Image.open(file) as image:
+            image.crop((20, 0, 180, 200) if k % 3 == 0 else (0, 20, 200, 180)).save(mixed / file.name)
+    posed = pose_photographs(photographs_in(mixed), tmp_path / "work", say=lambda _: None)
+    assert posed.placed == len(TIMES)
+    cameras = [view.camera for view in read_posed(mixed, posed.model, holdout=0).views]
+    assert {(camera.width, camera.height) for camera in cameras} == {(160, 200), (200, 160)}
+    truth = clip_cameras(TIMES, 200)[0].fx
+    assert [camera.fx for camera in cameras] == pytest.approx([truth] * len(TIMES), rel=0.05)
+    assert [place.name for place in (tmp_path / "work").iterdir() if place.is_dir()] == [posed.model.name]
+
+
 def test_a_lens_that_distorts_stays_so(folder, tmp_path):
     """The same photographs, moved inwards by a lens: no plain one fits them."""
     pytest.importorskip("pycolmap")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ungrid._base.errors import InputError
+from ungrid.kernels import rays as kernels
 from ungrid.sampling import Camera, CameraArrays, camera_rays
 from ungrid.sampling.cameras import distorted, undistorted
 
@@ -47,6 +48,61 @@ def test_a_lens_is_undone() -> None:
     np.testing.assert_allclose(undistorted(distorted(plane, lens), lens), plane, atol=1e-12)
 
 
+STRONG = [
+    (-0.3, 0.0, 0.0, 0.0, 0.0),
+    (0.4, 0.0, 0.0, 0.0, 0.0),
+    (0.2, -0.1, 0.004, -0.003, 0.02),
+    (-0.25, 0.05, 0.0, 0.0, 0.0),
+]
+
+
+def fold(lens: tuple[float, ...]) -> float:
+    """The radius at which the radial part of a lens stops growing, on a fine grid; 2 if it does not before."""
+    r = np.linspace(0, 2, 200_001)
+    grown = r * (1 + r**2 * (lens[0] + r**2 * (lens[1] + r**2 * lens[4])))
+    turns = np.flatnonzero(np.diff(grown) <= 0)
+    return float(r[turns[0]]) if len(turns) else 2.0
+
+
+@pytest.mark.parametrize("lens", STRONG)
+def test_strong_lenses_are_undone_up_to_their_fold(lens: tuple[float, ...]) -> None:
+    random = np.random.default_rng(0)
+    radius, angle = 0.95 * fold(lens) * np.sqrt(random.uniform(0, 1, 300)), random.uniform(0, 2 * np.pi, 300)
+    plane = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    found = undistorted(distorted(plane, np.tile(lens, (300, 1))), np.tile(lens, (300, 1)))
+    np.testing.assert_allclose(found, plane, atol=1e-9)
+    numbers = np.array([1.0, 1, 0, 0, *lens])
+    bent = distorted(plane, np.tile(lens, (300, 1)))
+    np.testing.assert_allclose([kernels.undistorted(*point, numbers) for point in bent], plane, atol=1e-9)
+
+
+@pytest.mark.parametrize("lens", STRONG)
+def test_rays_are_finite_and_pixels_beyond_the_fold_are_known(lens: tuple[float, ...]) -> None:
+    """Of a picture five focal lengths wide: beyond is what no point before the fold comes to, but for a rim of 2 %."""
+    view = Camera(IDENTITY, 50, 50, 10.0, 10.0, 25.0, 25.0, lens)  # type: ignore[arg-type]
+    assert np.isfinite(camera_rays(view)[1]).all()
+    away = np.linalg.norm((view.pixels() - 25) / 10, axis=1)
+    r = fold(lens)
+    most = r * (1 + r**2 * (lens[0] + r**2 * (lens[1] + r**2 * lens[4])))
+    beyond = view.beyond()
+    if r == 2.0:
+        assert beyond is None
+    else:
+        assert beyond is not None
+        assert beyond.ravel()[away > most].all()
+        assert not beyond.ravel()[away < 0.98 * most].any()
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turned_camera_sees_the_same_along_turned_pixels(quarters: int) -> None:
+    view = camera(turned(1), LENS)
+    rays = camera_rays(view)[1].reshape(view.height, view.width, 3)
+    after = view.turned(quarters)
+    np.testing.assert_allclose(
+        camera_rays(after)[1].reshape(after.height, after.width, 3), np.rot90(rays, quarters), atol=1e-12
+    )
+
+
 def test_the_ray_of_the_principal_point_is_the_optical_axis() -> None:
     view = Camera(IDENTITY, 8, 6, 10.0, 10.0, 4.0, 3.0)
     _, directions = CameraArrays.of([view]).rays(np.array([0]), np.array([[4.0, 3.0]]))
@@ -77,6 +133,8 @@ def test_a_smaller_picture_shows_the_same() -> None:
         ({"fx": 0.0}, "focal lengths"),
         ({"fy": float("nan")}, "focal lengths"),
         ({"width": 0}, "0 x 6 pixels"),
+        ({"cx": float("nan")}, "cx nan"),
+        ({"distortion": (0.0, 0.0, float("inf"), 0.0, 0.0)}, "distortion"),
         ({"pose": tuple(np.diag([1.0, 1.0, -1.0, 1.0]).ravel())}, "mirrored axes"),
         ({"pose": tuple(np.diag([2.0, 1.0, 1.0, 1.0]).ravel())}, "perpendicular unit vectors"),
         ({"pose": (float("nan"), *IDENTITY[1:])}, "NaN"),

@@ -53,7 +53,7 @@ def evaluate(
         origin = header.get("provenance", {})
         source = against or own_source(field, origin)
         if header["class"] in ("BlockField", "BrickField", "NerfField"):
-            evaluate_scene(run, field, source, origin)
+            evaluate_scene(run, field, source, origin, own=against is None)
             return
         reading = reading_of(origin, source, against is None)
         given = Reading(coords=coords, values=values, variable=variable).given()
@@ -105,7 +105,7 @@ def evaluate_model(run: Run, model: str, against: Path | None, scales: str, prot
     run.answer_rows({scale: readable(row) for scale, row in rows.items()})
 
 
-def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) -> None:
+def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any], *, own: bool) -> None:
     """Measure a radiance field on the views that its scene holds out, as `ungrid nerf` read it."""
     from ungrid import io, radiance
     from ungrid.fields import RadianceField
@@ -113,7 +113,8 @@ def evaluate_scene(run: Run, field: Path, source: Path, origin: dict[str, Any]) 
 
     grey = GREYS.get(origin.get("background", "white"), 1.0)
     stored = {name: origin[name] for name in ("holdout", "shrink") if name in origin}
-    if poses := origin.get("poses"):
+    poses = origin.get("poses")
+    if poses and own:
         scene = read_posed(Path(poses["photographs"]), Path(poses["model"]), background=grey, **stored)
     else:
         scene = read_scene(source, background=grey, **stored)

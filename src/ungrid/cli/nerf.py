@@ -73,15 +73,18 @@ def nerf(
     target = output or Path(scene.resolve().name.split(".")[0] + ".field")
     check_target(target, (".field",))
     choices: dict[str, Any] = {"alpha_start": alpha_start, "refine_poses": refine_poses}
-    check(background, method, bricks_only=view or any(choices.values()))
+    check(background, method, bricks_only=view or unbounded is not None or any(choices.values()))
     if view and scale_by is not None:  # the paths that the viewer writes would not be in the field's unit
         raise InputError("--view with --scale-by", "one of the two", "ungrid view shows the field when it is done")
     run.start()
+    if method == "bricks" and run.device != "cpu":
+        run.say(f"bricks are fitted on the CPU; --method nerf uses {run.device}")
+        run.device = "cpu"
     with run.setting_up():
         from ungrid import radiance
         from ungrid._base.optional import require
         from ungrid.io import save
-        from ungrid.io.scenes import has_cameras, read_posed, read_scene
+        from ungrid.io.scenes import has_cameras, picture, read_posed, read_scene
         from ungrid.solvers import Outcome, remove_checkpoint
 
         process, count = run.processes()
@@ -89,14 +92,17 @@ def nerf(
         if view:
             require("viser", "view")  # before hours may have gone into cameras
         kept = box_of(box)
-        alone = scene.exists() and not has_cameras(scene) and photographs_of(scene, target)
+        alone = [] if not scene.exists() or has_cameras(scene) else photographs_of(scene, target, plan=run.common.plan)
+        if scale_by is not None:
+            radiance.check_marks(None, *scale_by)
     if count > 1 and (alone or method == "nerf" or view):
         raise InputError(
             f"{count} processes for --method nerf, for --view, or for photographs whose cameras are to be found",
             "photographs with cameras, --method bricks", "one process alone finds cameras, and writes them beside the field",
         )  # fmt: skip
     if alone and run.common.plan:
-        run.answer_rows({"photographs": len(alone), "cameras": "to be found", "output": str(target)})
+        counted = FRAMES if scene.is_file() else len(alone)
+        run.answer_rows({"photographs": counted, "cameras": "to be found", "output": str(target)})
         return
     poses = find_cameras(run, alone, target, sequential=not scene.is_dir()) if alone else {}
     given = (
@@ -113,6 +119,9 @@ def nerf(
         run.details["plan"] = planned(given, budget)
         run.answer_rows({**run.details["plan"], "output": str(target)})
         return
+    with run.setting_up():
+        for one in given.held_out:
+            picture(one, given.background)  # a damaged one would be noticed when the fit is done
     checkpoint = target.with_suffix(".checkpoint")
     if resume and not checkpoint.is_dir():
         run.say(f"there is no checkpoint {checkpoint}: starting at the beginning")
@@ -134,28 +143,24 @@ def nerf(
             result = radiance.reconstruct(given, unbounded=unbounded, watch=watch, **choices, **options)
     if process > 0:
         return
-    result.stats["metrics"] = radiance.held_out_metrics(result.field, given)
+    protocol = radiance.protocol(given, alpha_start=alpha_start)
     settings: dict[str, Any] = {
-        "background": background,
-        "holdout": holdout,
-        "box": box,
-        "shrink": shrink,
-        **choices,
-        "unbounded": result.stats.get("unbounded", False),
-        "method": method,
-        "poses": poses,
-        "scale": 1.0,
-        "protocol": radiance.protocol(given, alpha_start=alpha_start),
-    }
-    save(result.field, target, provenance=provenance(scene, result, settings), half=half)
+        "background": background, "holdout": holdout, "box": box, "shrink": shrink, **choices,
+        "unbounded": result.stats.get("unbounded", False), "method": method, "poses": poses, "scale": 1.0,
+        "protocol": protocol,
+    }  # fmt: skip
+    shown = result.field
+    save(shown, target, provenance=provenance(scene, result, settings), half=half)  # it is safe before it is measured
+    with suppress(KeyboardInterrupt):
+        result.stats["metrics"] = radiance.held_out_metrics(shown, given)
     if scale_by is not None:
-        shown, settings["scale"] = in_unit(run, result.field, given, scale_by)
-        save(shown, target, provenance=provenance(scene, result, settings), half=half)
+        shown, settings["scale"] = in_unit(run, shown, given, scale_by)
+    save(shown, target, provenance=provenance(scene, result, settings), half=half)
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))
     record(run, result)
-    run.details["protocol"] = radiance.protocol(given, alpha_start=alpha_start)
+    run.details["protocol"] = protocol
     run.say(f"{result.outcome.value}: {described(result.history[-1])}" if result.history else result.outcome.value)
     fill_page(run, scene, given, result)
     run.answer(f"{target}: {readable(target.stat().st_size)} bytes, {readable(shown_metrics(run.metrics))}")
@@ -176,15 +181,19 @@ def check(background: str, method: str, *, bricks_only: bool) -> None:
     if method not in METHODS:
         raise InputError(f"the method {method!r}", " or ".join(METHODS))
     if method == "nerf" and bricks_only:
-        raise InputError("--alpha-start, --refine-poses or --view with --method nerf", "--method bricks")
+        raise InputError(
+            "--alpha-start, --refine-poses, --unbounded, --bounded or --view with --method nerf", "--method bricks"
+        )
 
 
-def photographs_of(scene: Path, target: Path) -> list[Path]:
-    """The photographs of a folder without cameras; of a clip its sharpest frames, written beside the target."""
+def photographs_of(scene: Path, target: Path, *, plan: bool) -> list[Path]:
+    """The photographs of a folder without cameras; of a clip its sharpest frames, written beside the target, or itself."""
     from ungrid.cli.render import CLIPS
     from ungrid.io.scenes import photographs_in
     from ungrid.io.video import write_sharp_frames
 
+    if scene.suffix.lower() in CLIPS and plan:
+        return [scene]
     if scene.suffix.lower() in CLIPS:
         return write_sharp_frames(scene, target.with_suffix(".poses") / "frames", FRAMES)
     return photographs_in(scene)

@@ -81,6 +81,8 @@ def render(
     if isinstance(u, RadianceField) and suffix in (*PICTURES, *CLIPS):
         from ungrid.cli.views import render_views
 
+        if (region, rate, interval) != (None, None, None):
+            raise InputError("a part, a rate or an interval of views of a scene", "--size, --fps, --camera or --orbit")
         render_views(
             run, u, output, size=size, quantity=quantity, path=camera, orbit=orbit, fps=fps, clip=suffix in CLIPS
         )

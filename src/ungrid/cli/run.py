@@ -118,7 +118,13 @@ class Run:
             self.setup_seconds += time.perf_counter() - start
 
     def start(self) -> None:
-        """Import torch, choose device and threads as the flags say, and print them."""
+        """Import torch, choose device and threads as the flags say, and print them.
+
+        Raises:
+            InputError: if there is no such device, or the budget is not positive.
+        """
+        if self.common.budget is not None and not self.common.budget > 0:
+            raise InputError(f"a budget of {self.common.budget} s", "positive numbers")
         with self.setting_up():
             from ungrid._base.devices import choose_device, set_threads
 

@@ -1,10 +1,12 @@
 """Views of a radiance field as pictures and clips: what `ungrid render` does with one."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ungrid._base.errors import InputError
+from ungrid._base.optional import require
 from ungrid.cli.run import Run
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ def render_views(
     from ungrid.radiance.render import Renderer
     from ungrid.sampling import GridSamples
 
+    if path is not None and orbit is not None:
+        raise InputError("--camera with --orbit", "one of the two")
+    if fps is not None and not 0 < fps < math.inf:
+        raise InputError(f"{fps:g} frames a second", "a positive number")
+    if clip:
+        require("av", "video")  # before all frames are made
     rate = fps or RATE
     if path is not None:
         cameras, stored = read_camera_path(path)
@@ -111,8 +119,8 @@ def resized(camera: "Camera", size: str | None, *, even: bool) -> "Camera":
             raise ValueError
     except (ValueError, OverflowError):
         raise InputError(f"the size {size!r}", "WxH, or a factor such as 2x") from None
-    kept = camera.resized(width, height)
-    return replace(kept, fx=min(kept.fx, kept.fy), fy=min(kept.fx, kept.fy))
+    scale = min(width / camera.width, height / camera.height)
+    return replace(camera.resized(width, height), fx=scale * camera.fx, fy=scale * camera.fy)
 
 
 def coloured(views: list["np.ndarray"], quantity: str, background: tuple[float, float, float]) -> list["np.ndarray"]:

@@ -56,9 +56,10 @@ class Model:
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder of the model with the most photographs: in this one, or in ``sparse`` or ``sparse/N`` of it."""
+    """The folder of the model with the most photographs: in this one, in ``N``, ``sparse`` or ``sparse/N`` of it."""
     places = [
         folder,
+        *sorted(folder.glob("[0-9]*")),
         folder / "sparse",
         *sorted((folder / "sparse").glob("*")),
         *sorted((folder / "colmap").glob("sparse/*")),
@@ -90,6 +91,10 @@ def _lens(model: int | str, width: int, height: int, numbers: tuple[float, ...])
     if number not in MODELS:
         raise InputError(
             f"COLMAP's camera model {model}", ", ".join(NUMBER_OF), "undistort with `colmap image_undistorter`"
+        )
+    if width < 1 or height < 1 or len(numbers) != COUNTS[number]:
+        raise InputError(
+            f"a camera {model} of {width} x {height} pixels with {len(numbers)} numbers", f"{COUNTS[number]} numbers"
         )
     return Lens(width, height, tuple(0.0 if place is None else numbers[place] for place in MODELS[number][1]))
 
@@ -155,31 +160,40 @@ def _binary_points(folder: Path) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    with decoding(existing_file(path), "COLMAP's text"):
-        return [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    return [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
 
 
 def _text_lenses(folder: Path) -> dict[int, Lens]:
-    return {
-        int(number): _lens(model, int(width), int(height), tuple(map(float, numbers)))
-        for number, model, width, height, *numbers in filter(None, _lines(folder / "cameras.txt"))
-    }
+    path = existing_file(folder / "cameras.txt")
+    with decoding(path, "COLMAP's cameras"):
+        return {
+            int(number): _lens(model, int(width), int(height), tuple(map(float, numbers)))
+            for number, model, width, height, *numbers in filter(None, _lines(path))
+        }
 
 
 def _text_photographs(folder: Path) -> tuple[Posed, ...]:
     """Every other line; the ones between have the marks in the photograph, and may be empty."""
-    found = []
-    for line in _lines(folder / "images.txt")[::2]:
-        if not line:
-            continue
-        _, *numbers, camera, name = [*line[:9], " ".join(line[9:])]
-        turn, shift = tuple(map(float, numbers[:4])), tuple(map(float, numbers[4:]))
-        found.append(Posed(name, int(camera), _pose(turn, shift)))
+    path, found = existing_file(folder / "images.txt"), []
+    with decoding(path, "COLMAP's images"):
+        lines = _lines(path)
+        for line, marks in zip(lines[::2], [*lines[1::2], []], strict=False):
+            if not line:
+                continue
+            if len(marks) % 3:
+                raise InputError(
+                    f"{path.name} with {len(marks)} numbers after {' '.join(line[9:])}", "triples of x, y and a point",
+                    "after each photograph there is a line of its marks, which may be empty",
+                )  # fmt: skip
+            _, *numbers, camera, name = [*line[:9], " ".join(line[9:])]
+            turn, shift = tuple(map(float, numbers[:4])), tuple(map(float, numbers[4:]))
+            found.append(Posed(name, int(camera), _pose(turn, shift)))
     return tuple(found)
 
 
 def _text_points(folder: Path) -> np.ndarray:
     if not (folder / "points3D.txt").is_file():
         return np.zeros((0, 3))
-    rows = [line[1:4] for line in _lines(folder / "points3D.txt") if line]
-    return np.array(rows, dtype=float).reshape(-1, 3)
+    path = existing_file(folder / "points3D.txt")
+    with decoding(path, "COLMAP's points"):
+        return np.array([line[1:4] for line in _lines(path) if line], dtype=float).reshape(-1, 3)

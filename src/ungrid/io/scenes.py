@@ -1,13 +1,16 @@
 """Posed photographs: Blender's and instant-ngp's and nerfstudio's transforms, LLFF, COLMAP, Middlebury, NeuS.
 
 Convention: cameras as in `ungrid.sampling.cameras`, in the world of the file that was read. Pictures are read when they are
-asked for, as bytes; straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs
-are not views, because only files that the scene's description names are read.
+asked for, as bytes, upright where an EXIF tag says how; the files' cameras are those of pixels before that turn, as COLMAP has
+them. Straight alpha is composited on the scene's background. Depth and normal pictures beside the photographs are not views,
+because only files that the scene's description names are read.
 """
 
 import json
 import math
 import os
+import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from scipy.linalg import rq
 
 from ungrid._base.errors import InputError
@@ -26,6 +29,8 @@ from ungrid.sampling import Camera
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SMALLER = ("images_8", "images_4", "images_2", "images")
 SMALLEST = 8  # pixels of a side of a shrunk picture
+QUARTERS = {3: 2, 6: 3, 8: 1}  # by EXIF's orientation; mirrored ones are left as they are
+ASPECT = 0.02  # by which a picture's aspect may differ from its camera's
 EVERY = 8  # of the views of a scene without a split of its own: held out (Mildenhall et al. 2019, LLFF)
 
 
@@ -39,6 +44,7 @@ class View:
         camera: with the picture's size, once it is shrunk.
         mask: path of a picture that is black where the photograph does not count.
         shrink: pixels of the file along a side of one of these.
+        quarters: turns of the file's pixels, counter-clockwise, after which the photograph is upright.
     """
 
     name: str
@@ -46,6 +52,13 @@ class View:
     camera: Camera
     mask: Path | None = None
     shrink: int = 1
+    quarters: int = 0
+
+    def upright(self) -> "View":
+        """The view turned as the EXIF tag of its file asks."""
+        with decoding(self.path, "a photograph"), Image.open(self.path) as image:
+            quarters = QUARTERS.get(image.getexif().get(ExifTags.Base.Orientation, 1), 0)
+        return replace(self, camera=self.camera.turned(quarters), quarters=quarters)
 
     def smaller(self, shrink: int) -> "View":
         """The view in pixels that are means over squares of so many; what does not fill a square is left out."""
@@ -146,7 +159,7 @@ def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndar
     Raises:
         InputError: if the file is missing or damaged, or the picture has not the camera's size.
     """
-    colors, s = _read(view.path), view.shrink
+    colors, s = _read(view.path, view.quarters), view.shrink
     expected = (view.camera.height, view.camera.width)
     if (colors.shape[0] // s, colors.shape[1] // s) != expected:
         raise InputError(
@@ -157,14 +170,16 @@ def picture(view: View, background: tuple[float, float, float]) -> tuple[np.ndar
         alpha = colors[..., 3:].astype(np.float32) / 255
         behind = 255 * np.array(background, np.float32)
         colors = np.round(colors[..., :3] * alpha + behind * (1 - alpha)).astype(np.uint8)
-    counts = np.ones(colors.shape[:2], bool) if view.mask is None else _read(view.mask)[..., 0] > 127
+    counts = np.ones(colors.shape[:2], bool) if view.mask is None else _mask(view.mask, view.quarters)
     if counts.shape != colors.shape[:2]:
         raise InputError(f"the mask {view.mask}", f"{colors.shape[1]} x {colors.shape[0]} pixels, as its photograph")
+    beyond = view.camera.beyond()
+    there = np.ones(expected, bool) if beyond is None else ~beyond
     if s == 1:
-        return colors, counts
+        return colors, counts & there
     squares = colors[: s * expected[0], : s * expected[1]].reshape(expected[0], s, expected[1], s, 3)
     counted = counts[: s * expected[0], : s * expected[1]].reshape(expected[0], s, expected[1], s)
-    return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), np.asarray(counted.all(axis=(1, 3)))
+    return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), there & counted.all(axis=(1, 3))
 
 
 def alpha(view: View) -> np.ndarray:
@@ -173,7 +188,7 @@ def alpha(view: View) -> np.ndarray:
     Raises:
         InputError: if it does not say, or everything in it is opaque.
     """
-    colors, s = _read(view.path), view.shrink
+    colors, s = _read(view.path, view.quarters), view.shrink
     if colors.shape[2] != 4 or (colors[..., 3] == 255).all():
         raise InputError(f"{view.path.name} without transparent pixels", "photographs with alpha")
     height, width = view.camera.height, view.camera.width
@@ -181,12 +196,24 @@ def alpha(view: View) -> np.ndarray:
     return np.asarray(squares.mean(axis=(1, 3), dtype=np.float32) / 255)
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, quarters: int) -> np.ndarray:
     """Bytes (h, w, 3), or (h, w, 4) with straight alpha."""
     file = existing_file(path)
     with decoding(file, "a photograph"), Image.open(file) as image:
-        turned = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        return np.asarray(turned)
+        if image.mode == "F":
+            raise InputError(f"{path.name} with floating-point numbers", "8 or 16 bits", "write it as png or jpg")
+        if image.mode.startswith("I"):  # 16 bits, which PIL would cut off at 255
+            grey = np.round(np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8)
+            colors = np.repeat(grey[..., None], 3, axis=2)
+        else:
+            colors = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    return np.ascontiguousarray(np.rot90(colors, quarters))
+
+
+def _mask(path: Path, quarters: int) -> np.ndarray:
+    """Where a photograph counts, (h, w): above the middle; of masks in zeros and ones, the ones."""
+    values = _read(path, quarters)[..., 0]
+    return np.asarray(values > (127 if values.max() > 1 else 0))
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -196,7 +223,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 def _finished(scene: Scene, background: tuple[float, float, float], holdout: int, shrink: int) -> Scene:
     """The scene with a split, checked."""
-    views, held_out = scene.views, scene.held_out
+    views, held_out = (tuple(view.upright() for view in some) for some in (scene.views, scene.held_out))
     if shrink > 1:
         smallest = min(min(v.camera.width, v.camera.height) for v in views + held_out)
         if smallest < SMALLEST * shrink:
@@ -222,10 +249,11 @@ def _listed(notes: tuple[str, ...]) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     with decoding(existing_file(path), "a scene"):
-        content = json.loads(path.read_text())
-    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise InputError(f"{path.name} without a list of frames", "the poses of a scene")
-    return content
+    return dict(content)
 
 
 def _blender(path: Path) -> Scene:
@@ -240,9 +268,27 @@ def _transforms(path: Path) -> Scene:
     """instant-ngp's and nerfstudio's `transforms.json`."""
     content = _json(path)
     views, notes = _frames(path)
-    named = set(map(str, content.get("test_filenames", ())))
-    held_out = tuple(view for view in views if view.name in named)
-    return Scene(tuple(v for v in views if v.name not in named), held_out, (1.0, 1.0, 1.0), notes=notes)
+    test, train = (
+        _listed_views(content, path, views, "test_filenames"),
+        _listed_views(content, path, views, "train_filenames"),
+    )
+    held_out = test or _listed_views(content, path, views, "val_filenames")
+    fitted = train or tuple(view for view in views if view not in held_out)
+    return Scene(fitted, held_out, (1.0, 1.0, 1.0), notes=notes)
+
+
+def _listed_views(content: dict[str, Any], path: Path, views: tuple[View, ...], key: str) -> tuple[View, ...]:
+    """The views that a list of nerfstudio's names."""
+    names = content.get(key) or []
+    if not isinstance(names, list):
+        raise InputError(f"{key} of {path.name}", "a list of names")
+    wanted = {posixpath.normpath(str(name)) for name in names}
+    found = tuple(view for view in views if posixpath.normpath(view.name) in wanted)
+    if names and not found:
+        raise InputError(
+            f"{key} of {path.name} with no picture that is there, {names[0]} first", "names as in its frames"
+        )
+    return found
 
 
 def _frames(path: Path) -> tuple[tuple[View, ...], tuple[str, ...]]:
@@ -251,18 +297,16 @@ def _frames(path: Path) -> tuple[tuple[View, ...], tuple[str, ...]]:
     views, missing = [], []
     for number, frame in enumerate(content["frames"]):
         name = str(frame.get("file_path", ""))
-        file = _picture_file(path.parent, name)
+        file = _picture_file(path.parent, name.replace("\\", "/"))
         if file is None:
             missing.append(name)
             continue
-        pose = np.asarray(frame.get("transform_matrix"), dtype=float)
-        if pose.shape != (4, 4):
-            raise InputError(f"frame {number} of {path.name} has a pose of shape {pose.shape}", "4 x 4")
-        mask = frame.get("mask_path")
-        with_lens = {**content, **frame}
-        views.append(
-            View(name, file, _lens(with_lens, pose, file, path.name), None if mask is None else path.parent / mask)
-        )
+        with decoding(path, f"a scene, at its frame {number}"):
+            pose = np.asarray(frame.get("transform_matrix"), dtype=float)
+            if pose.shape != (4, 4):
+                raise InputError(f"frame {number} of {path.name} has a pose of shape {pose.shape}", "4 x 4")
+            mask = None if frame.get("mask_path") is None else path.parent / frame["mask_path"]
+            views.append(View(name, file, _lens({**content, **frame}, pose, file, path.name), mask))
     if not views:
         raise InputError(
             f"none of the {len(missing)} pictures of {path.name} exists, {missing[0] if missing else 'none is named'} first",
@@ -275,38 +319,69 @@ def _frames(path: Path) -> tuple[tuple[View, ...], tuple[str, ...]]:
 def _picture_file(folder: Path, name: str) -> Path | None:
     """The picture of a frame, whose name may lack its suffix."""
     plain = folder / name
+    if not plain.name:
+        return None
     if plain.suffix.lower() in PICTURES and plain.is_file():
         return plain
-    return next((file for end in PICTURES if (file := plain.with_name(plain.name + end)).is_file()), None)
+    ends = [*PICTURES, *(end.upper() for end in PICTURES)]
+    return next((file for end in ends if (file := plain.with_name(plain.name + end)).is_file()), None)
 
 
 def _lens(given: dict[str, Any], pose: np.ndarray, file: Path, source: str) -> Camera:
-    """The camera of a frame; its focal length comes in pixels, or as the angle of view."""
+    """The camera of a frame; its focal lengths come in pixels, or as angles of view."""
     model = given.get("camera_model", "OPENCV")
-    if model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE") or given.get("is_fisheye"):
+    other = [key for key in ("is_fisheye", "ftheta_p0", "latlong", "equirectangular", "orthographic") if given.get(key)]
+    if other or model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE"):
         raise InputError(
-            f"the camera model {model} in {source}", "a perspective camera", "undistort the pictures first"
+            f"the camera model {(other or [model])[0]} in {source}",
+            "a perspective camera",
+            "undistort the pictures first",
         )
     width, height = _size(file)
-    angle = given.get("camera_angle_x")
-    if "fl_x" not in given and angle is None:
+    wide, tall = given.get("w") or width, given.get("h") or height
+    _check_aspect(file, (width, height), (wide, tall))
+    shrink = width / wide
+    if "fl_x" not in given and "camera_angle_x" not in given:
         raise InputError(f"{source} without a focal length", "fl_x in pixels, or camera_angle_x in radians")
-    shrink = width / given["w"] if given.get("w") else 1.0
-    fx = given["fl_x"] * shrink if "fl_x" in given else 0.5 * width / math.tan(0.5 * angle) if angle else 0.0
+    fx = given["fl_x"] * shrink if "fl_x" in given else _focal(width, given["camera_angle_x"])
     fy = given["fl_y"] * shrink if "fl_y" in given else fx
+    if "fl_x" not in given and "fl_y" not in given and "camera_angle_y" in given:
+        fy = _focal(height, given["camera_angle_y"])
     cx, cy = (given[key] * shrink if key in given else size / 2 for key, size in (("cx", width), ("cy", height)))
-    k1, k2, p1, p2, k3 = (float(given.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2", "k3"))
+    k1, k2, k3, k4, p1, p2 = (float(given.get(key) or 0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    if "distortion_params" in given:
+        k1, k2, k3, k4, p1, p2 = map(float, given["distortion_params"])
+    if k4:
+        raise InputError(
+            f"k4 = {k4:g} in {source}", "distortion by k1, k2, k3, p1 and p2", "undistort the pictures first"
+        )
     return Camera(tuple(pose.ravel().tolist()), width, height, fx, fy, cx, cy, (k1, k2, p1, p2, k3))
+
+
+def _focal(pixels: int, angle: float) -> float:
+    return 0.5 * pixels / math.tan(0.5 * angle) if angle else 0.0
+
+
+def _check_aspect(file: Path, size: tuple[int, int], camera: tuple[float, float]) -> None:
+    if abs(camera[0] / camera[1] * size[1] / size[0] - 1) > ASPECT:
+        raise InputError(
+            f"{file.name} has {size[0]} x {size[1]} pixels", f"the aspect of {camera[0]:.0f} x {camera[1]:.0f}, as its camera",
+            "a picture that was turned or cut after its camera was found?",
+        )  # fmt: skip
 
 
 def _llff(path: Path) -> Scene:
     """Mildenhall et al. 2019: rows of 17 numbers, [R | t | (H, W, f)] with columns down, right, back, and two depths."""
     with decoding(existing_file(path), "poses"):
-        rows = np.load(path, allow_pickle=False)
+        rows = np.asarray(np.load(path, allow_pickle=False), dtype=float)
     if rows.ndim != 2 or rows.shape[1] != 17:
         raise InputError(f"{path.name} of shape {rows.shape}", "17 numbers for each photograph")
     if not np.isfinite(rows).all():
         raise InputError(f"{path.name} with NaN or infinite numbers", "finite poses")
+    if not ((rows[:, 15] > 0) & (rows[:, 16] > rows[:, 15])).all():
+        raise InputError(
+            f"{path.name} with depths from {rows[:, 15].min():g}", "0 < the nearest depth < the farthest one"
+        )
     folder = next((path.parent / name for name in SMALLER if (path.parent / name).is_dir()), path.parent)
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
     if len(files) != len(rows):
@@ -321,8 +396,7 @@ def _llff(path: Path) -> Scene:
         pose = np.eye(4)
         pose[:3] = np.stack([right, -down, back, position], axis=1)
         width, height = _size(file)
-        if abs(wide / tall * height / width - 1) > 0.02:
-            raise InputError(f"{file.name} has {width} x {height} pixels", f"the aspect of {wide:.0f} x {tall:.0f}")
+        _check_aspect(file, (width, height), (wide, tall))
         f = focal * width / wide
         views.append(
             View(file.name, file, Camera(tuple(pose.ravel().tolist()), width, height, f, f, width / 2, height / 2))
@@ -334,7 +408,9 @@ def _llff(path: Path) -> Scene:
 def _colmap(folder: Path, place: Path) -> Scene:
     """A sparse model and the pictures beside it, in the smallest size that is there."""
     model = read_model(place)
-    pictures = next((folder / name for name in SMALLER if (folder / name).is_dir()), folder)
+    names = [photograph.name for photograph in model.photographs]
+    there = [folder / name for name in SMALLER if (folder / name).is_dir()]
+    pictures = next((place for place in there if any(_picture_file(place, name) for name in names)), folder)
     views, missing = [], []
     for photograph in sorted(model.photographs, key=lambda one: one.name):
         file = _picture_file(pictures, photograph.name)
@@ -348,6 +424,7 @@ def _colmap(folder: Path, place: Path) -> Scene:
         whole = Camera(
             tuple(photograph.pose.ravel().tolist()), lens.width, lens.height, fx, fy, cx, cy, (k1, k2, p1, p2, 0.0)
         )
+        _check_aspect(file, _size(file), (lens.width, lens.height))
         views.append(View(photograph.name, file, whole.resized(*_size(file))))
     notes = (f"{len(missing)} pictures of the model do not exist: {', '.join(missing)}",) if missing else ()
     facing = bool(views) and len(model.points) > 0 and _look_one_way(views)
@@ -358,6 +435,8 @@ def _colmap(folder: Path, place: Path) -> Scene:
 def _depths(views: list[View], points: np.ndarray) -> tuple[float, float]:
     """The depths that hold all but a thousandth of what lies before the cameras, at either end."""
     depths = np.concatenate([(points - view.camera.position) @ view.camera.forward for view in views])
+    if not (depths > 0).any():
+        raise InputError("a model whose points are all behind its cameras", "points that they see", "check the poses")
     low, high = np.quantile(depths[depths > 0], [0.001, 0.999])
     return float(low), float(high)
 
@@ -373,7 +452,9 @@ def _middlebury(path: Path) -> Scene:
     """Seitz et al. 2006: a count, then a line for each picture: name, K (9), R (9), t (3), world to camera, OpenCV axes."""
     with decoding(existing_file(path), "cameras"):
         lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
-        rows = [(line[0], np.array(line[1:], dtype=float)) for line in lines[1:]]
+        count, rows = int(lines[0][0]), [(line[0], np.array(line[1:], dtype=float)) for line in lines[1:]]
+    if count != len(rows):
+        raise InputError(f"{path.name} with {len(rows)} cameras after the count {count}", "as many as it says")
     views = []
     for name, numbers in rows:
         if numbers.shape != (21,) or not np.isfinite(numbers).all():
@@ -396,7 +477,7 @@ def _neus(path: Path) -> Scene:
     Pictures in ``image``, masks in ``mask``, each in the order of their names, whose numbers may have different widths.
     """
     with decoding(existing_file(path), "cameras"), np.load(path, allow_pickle=False) as content:
-        numbers = sorted(int(key.rsplit("_", 1)[1]) for key in content if key.startswith("world_mat_"))
+        numbers = sorted(int(found[1]) for key in content if (found := re.fullmatch(r"world_mat_(\d+)", key)))
         matrices = [np.asarray(content[f"world_mat_{k}"], dtype=float) for k in numbers]
         spheres = [np.asarray(content[f"scale_mat_{k}"], dtype=float) for k in numbers if f"scale_mat_{k}" in content]
     pictures, masks = (
@@ -410,8 +491,8 @@ def _neus(path: Path) -> Scene:
         )
     views = []
     for k, (file, matrix) in enumerate(zip(pictures, matrices, strict=True)):
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-            raise InputError(f"{path.name}: world_mat_{numbers[k]}", "4 x 4 finite numbers")
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < 3:
+            raise InputError(f"{path.name}: world_mat_{numbers[k]}", "4 x 4 finite numbers, of a camera")
         lens, pose = _decomposed(matrix[:3])
         width, height = _size(file)
         camera = Camera(
@@ -420,6 +501,8 @@ def _neus(path: Path) -> Scene:
         views.append(View(file.name, file, camera, masks[k] if masks else None))
     box = None
     if spheres:
+        if spheres[0].shape != (4, 4) or not np.isfinite(spheres[0]).all() or not spheres[0][0, 0] > 0:
+            raise InputError(f"{path.name}: scale_mat_{numbers[0]}", "4 x 4 finite numbers, with a positive scale")
         center, radius = spheres[0][:3, 3], spheres[0][0, 0]
         box = (tuple((center - radius).tolist()), tuple((center + radius).tolist()))
     return Scene(tuple(views), (), (1.0, 1.0, 1.0), box=box)

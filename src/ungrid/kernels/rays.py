@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit, prange
 
 U = np.uint32
-UNDISTORT_STEPS = 20
+UNDISTORT_STEPS, FOLDED, LONGEST = 20, 1e-3, 0.5  # as in `ungrid.sampling.cameras`
+SMALLEST = 1e-14  # a step of Newton's method after which there is nothing to gain
 
 
 @njit(cache=True)
@@ -59,13 +60,28 @@ def bend(x, y, lens):
 
 @njit(cache=True)
 def undistorted(u, v, lens):
-    """The point of the plane at distance 1 that a lens sends to (u, v), by fixed-point iteration."""
+    """The point of the plane at distance 1 that a lens sends to (u, v), by Newton's method as in `ungrid.sampling.cameras`."""
     x, y = u, v
-    if lens[4] == 0 and lens[5] == 0 and lens[6] == 0 and lens[7] == 0 and lens[8] == 0:
+    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+    if k1 == 0 and k2 == 0 and p1 == 0 and p2 == 0 and k3 == 0:
         return x, y
     for _ in range(UNDISTORT_STEPS):
+        r = x * x + y * y
+        radial, slope = 1 + r * (k1 + r * (k2 + r * k3)), k1 + r * (2 * k2 + r * 3 * k3)
+        xx = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
+        yy = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
+        xy = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
+        determinant = xx * yy - xy * xy
+        if not determinant > FOLDED:
+            break
         dx, dy = bend(x, y, lens)
-        x, y = u - dx, v - dy
+        du, dv = u - x - dx, v - y - dy
+        sx, sy = (yy * du - xy * dv) / determinant, (xx * dv - xy * du) / determinant
+        length = math.sqrt(sx * sx + sy * sy)
+        share = min(1.0, LONGEST / max(length, 1e-300))
+        x, y = x + share * sx, y + share * sy
+        if length < SMALLEST:
+            break
     return x, y
 
 
@@ -110,7 +126,7 @@ def reach(starts, alongs, far, margin, found):
                     inside = False
             if not inside:
                 # rounding may put the first place beside the lattice; from the second on the ray has left it
-                if t > 0:
+                if not t <= 0:
                     break
                 t += 0.01 / length
                 continue
@@ -143,6 +159,9 @@ def carve(back, spacing, away, first, widths, heights, turns, positions, lenses,
             if depth <= spacing:
                 continue
             x, y = local[0] / depth, -local[1] / depth
+            r = x * x + y * y
+            if 1 + r * (3 * lenses[which, 4] + r * (5 * lenses[which, 5] + r * 7 * lenses[which, 8])) <= 0:
+                continue  # beyond where the lens folds back
             dx, dy = bend(x, y, lenses[which])
             column = math.floor(lenses[which, 0] * (x + dx) + lenses[which, 2])
             row = math.floor(lenses[which, 1] * (y + dy) + lenses[which, 3])

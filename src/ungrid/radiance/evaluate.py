@@ -1,13 +1,14 @@
 """How well a radiance field shows views that it has not seen.
 
-Convention: PSNR and SSIM of each view, colours clipped to [0, 1], then the mean over the views; straight alpha is composited on
-the scene's background in the photographs, and the field has the same background.
+Convention: PSNR and SSIM of each view over the pixels that count, colours clipped to [0, 1], then the mean over the views;
+straight alpha is composited on the scene's background in the photographs, and the field has the same background.
 """
 
 from typing import Any
 
 import numpy as np
 
+from ungrid._base.errors import InputError
 from ungrid.fields import Field
 from ungrid.io.scenes import Scene, View, picture
 from ungrid.metrics import psnr, ssim
@@ -19,12 +20,23 @@ def evaluate_views(field: Field, views: tuple[View, ...], background: tuple[floa
     renderer, rows = Renderer(field), []
     for view in views:
         colors, counts = picture(view, background)
-        truth = colors.astype(np.float32) / np.float32(255)
-        shown = np.where(counts[..., None], renderer.view(view.camera), truth)
-        similar = ssim(shown, truth) if min(truth.shape[:2]) >= 11 else float("nan")
-        rows.append({"view": view.name, "psnr_db": psnr(shown, truth), "ssim": similar})
+        if not counts.any():
+            continue
+        shown = renderer.view(view.camera)
+        truth = np.where(counts[..., None], colors.astype(np.float32) / np.float32(255), np.float32(np.nan))
+        rows.append({"view": view.name, "psnr_db": psnr(shown, truth), "ssim": _ssim(shown, truth)})
+    if not rows:
+        raise InputError("views of which no pixel counts", "masks that are white where a photograph counts")
     means = {name: float(np.mean([row[name] for row in rows])) for name in ("psnr_db", "ssim")}
     return {**means, "views": rows}
+
+
+def _ssim(shown: np.ndarray, truth: np.ndarray) -> float:
+    """NaN where no window fits between the pixels that do not count."""
+    try:
+        return ssim(shown, truth)
+    except InputError:
+        return float("nan")
 
 
 def held_out_metrics(field: Field, scene: Scene) -> dict[str, Any]:

@@ -113,9 +113,12 @@ def read_camera_path(path: Path) -> tuple[list[Camera], float | None]:
             pose = np.asarray(frame["camera_to_world"], dtype=float).reshape(4, 4)
             f = 0.5 * height / math.tan(0.5 * math.radians(float(frame["fov"])))
             cameras.append(Camera(tuple(pose.ravel().tolist()), width, height, f, f, width / 2, height / 2))
+        rate = float(content["fps"]) if content.get("fps") else None
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(f"{path.name} with {rate:g} frames a second", "a positive number")
     if not cameras:
         raise InputError(f"{path.name} without cameras", "at least one in camera_path")
-    return cameras, float(content["fps"]) if content.get("fps") else None
+    return cameras, rate
 
 
 def write_camera_path(path: Path, cameras: list[Camera], fps: float) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ungrid._base.errors import InputError
 from ungrid.fields import RadianceField
 from ungrid.io.scenes import View, picture
 from ungrid.kernels import rays as kernels
@@ -114,10 +115,16 @@ def has_surroundings(pictures: Pictures, background: tuple[float, float, float])
 
 
 def read_pictures(views: tuple[View, ...], background: tuple[float, float, float]) -> Pictures:
-    """All photographs in full size."""
+    """All photographs in full size.
+
+    Raises:
+        InputError: if one cannot be read, or the masks leave nothing of any.
+    """
     cameras = CameraArrays.of([view.camera for view in views])
     read = [picture(view, background) for view in views]
     counted = np.concatenate([counts.ravel() for _, counts in read])
+    if not counted.any():
+        raise InputError("photographs of which no pixel counts", "masks that are white where a photograph counts")
     first = np.concatenate([[0], np.cumsum([colors.shape[0] * colors.shape[1] for colors, _ in read])])
     return Pictures(
         np.concatenate([colors.reshape(-1, 3) for colors, _ in read]), first,
@@ -127,7 +134,10 @@ def read_pictures(views: tuple[View, ...], background: tuple[float, float, float
 
 
 def smaller(pictures: Pictures, shrink: int) -> Pictures:
-    """Means over squares of pixels that all count; rows and columns that do not fill a square are left out."""
+    """Means over squares of pixels that all count; rows and columns that do not fill a square are left out.
+
+    Smaller squares where masks leave none of these.
+    """
     if shrink == 1:
         return pictures
     counted = np.ones(len(pictures.colors), bool)
@@ -147,6 +157,8 @@ def smaller(pictures: Pictures, shrink: int) -> Pictures:
         widths.append(w)
     first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     kept = np.concatenate(keeps)
+    if not kept.any():
+        return smaller(pictures, shrink // 2)
     return Pictures(
         np.concatenate(parts), first, np.array(widths), shrink, pictures.cameras,
         None if kept.all() else np.flatnonzero(kept),

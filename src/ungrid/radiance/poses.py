@@ -1,8 +1,8 @@
 """Cameras of plain photographs, by structure from motion.
 
 COLMAP does the work through pycolmap (Schönberger and Frahm 2016, *Structure-from-motion revisited*): features, matches, and an
-incremental model with one lens for all photographs. What comes out is written as COLMAP's own files, so that any other program
-can use it too.
+incremental model with one lens for all photographs of a size. What comes out is written as COLMAP's own files, so that any
+other program can use it too.
 """
 
 import math
@@ -13,8 +13,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ungrid._base.errors import InputError
 from ungrid._base.optional import require
+from ungrid.io.files import decoding
 
 FEW = 30  # verified matches with the best partner, below which a photograph shares too little with the others
 FEWEST = 3  # photographs that have to be placed
@@ -66,7 +69,10 @@ def pose_photographs(
     work.mkdir(parents=True)
     database, folder, names = work / "database.db", photographs[0].parent, [file.name for file in photographs]
     say(f"finding the cameras of {len(names)} photographs")
-    colmap.extract_features(database, folder, image_names=names, camera_mode=colmap.CameraMode.SINGLE)
+    sizes = [_size(file) for file in photographs]
+    for size in sorted(set(sizes)):
+        alike = [name for name, own in zip(names, sizes, strict=True) if own == size]
+        colmap.extract_features(database, folder, image_names=alike, camera_mode=colmap.CameraMode.SINGLE)
     if sequential or len(names) > EXHAUSTIVE:
         _match_in_order(colmap, database, names)
     else:
@@ -82,8 +88,16 @@ def pose_photographs(
             f"{len(placed)} of {len(names)} photographs that could be placed; {'; '.join(reasons[:5])}",
             f"{FEWEST} or more", "take photographs that overlap by two thirds, of a scene with texture that does not move",
         )  # fmt: skip
+    for number in models:
+        if number != best:
+            shutil.rmtree(work / str(number), ignore_errors=True)
     _straighten(colmap, models[best], work / str(best))
     return Posed(work / str(best), len(placed), reasons)
+
+
+def _size(file: Path) -> tuple[int, int]:
+    with decoding(file, "a photograph"), Image.open(file) as image:
+        return image.size
 
 
 def _match_in_order(colmap: Any, database: Path, names: list[str]) -> None:

@@ -49,7 +49,7 @@ def scale_of(field: RadianceField, scene: Scene, first: str, second: str, length
     Args:
         field: of the scene.
         scene: with the photographs.
-        first: a mark, ``PHOTOGRAPH:X,Y`` in pixels of the file from its upper left corner.
+        first: a mark, ``PHOTOGRAPH:X,Y`` in pixels of the upright photograph from its upper left corner.
         second: another one.
         length: such as ``120mm``.
 
@@ -65,15 +65,20 @@ def scale_of(field: RadianceField, scene: Scene, first: str, second: str, length
     return number / apart, unit
 
 
-def check_marks(scene: Scene, first: str, second: str, length: str) -> None:
-    """Refuses, before there is a field, what `scale_of` could not read.
+def check_marks(scene: Scene | None, first: str, second: str, length: str) -> None:
+    """Refuses, before there is a field, what `scale_of` could not read; without a scene, what no scene could have.
 
     Raises:
         InputError: if a mark or the length cannot be read, or a mark is in no photograph.
     """
     _length(length)
+    if first == second:
+        raise InputError(f"the mark {first} twice", "two places")
     for mark in (first, second):
-        _pixel(scene, mark)
+        if scene is None:
+            _read(mark)
+        else:
+            _pixel(scene, mark)
 
 
 def _length(text: str) -> tuple[float, str]:
@@ -84,13 +89,19 @@ def _length(text: str) -> tuple[float, str]:
     return float(read[1]), read[2]
 
 
-def _pixel(scene: Scene, mark: str) -> tuple[View, np.ndarray]:
-    """The photograph of a mark, and the place in it, (1, 2), column and row."""
+def _read(mark: str) -> tuple[str, float, float]:
+    """Photograph, column and row."""
     read = MARK.fullmatch(mark)
     if read is None:
         raise InputError(f"the mark {mark!r}", "PHOTOGRAPH:X,Y, such as IMG_0012.jpg:833,1024")
-    view = _named(scene, read[1])
-    pixel = np.array([[float(read[2]), float(read[3])]]) / view.shrink
+    return read[1], float(read[2]), float(read[3])
+
+
+def _pixel(scene: Scene, mark: str) -> tuple[View, np.ndarray]:
+    """The photograph of a mark, and the place in it, (1, 2), column and row."""
+    name, x, y = _read(mark)
+    view = _named(scene, name)
+    pixel = np.array([[x, y]]) / view.shrink
     if (pixel > (view.camera.width, view.camera.height)).any():
         raise InputError(
             f"the mark {mark!r} beside its photograph", f"{view.camera.width} x {view.camera.height} pixels"

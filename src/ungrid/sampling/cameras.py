@@ -4,6 +4,7 @@ Convention: camera-to-world matrices 4 x 4 with OpenGL axes (x right, y up, look
 centres lie at +0.5, x to the right and y down, from the picture's upper left corner. Rays have unit directions.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from ungrid._base.errors import InputError
 
 UNDISTORT_STEPS = 20
+FOLDED = 1e-3  # the determinant at which a lens counts as folding back
+LONGEST = 0.5  # of a step of Newton's method
+NEAR_FOLD = 0.98  # of the squared radius of the fold: what counts as before it
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 
 
@@ -42,6 +46,12 @@ class Camera:
             )
         if self.width < 1 or self.height < 1:
             raise InputError(f"a picture of {self.width} x {self.height} pixels", "at least one")
+        if not np.isfinite([self.cx, self.cy, *self.distortion]).all():
+            raise InputError(
+                f"a lens with cx {self.cx}, cy {self.cy} and distortion {self.distortion}",
+                "finite numbers",
+                "check the intrinsics",
+            )
         matrix = np.reshape(self.pose, (4, 4))
         if not np.isfinite(matrix).all():
             raise InputError("a pose with NaN or infinite numbers", "a 4 x 4 camera-to-world matrix")
@@ -73,6 +83,32 @@ class Camera:
         """The same view in other pixels."""
         x, y = width / self.width, height / self.height
         return replace(self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y)
+
+    def turned(self, quarters: int) -> "Camera":
+        """The same view with the picture turned by so many quarters, counter-clockwise."""
+        camera = self
+        for _ in range(quarters % 4):
+            matrix = camera.matrix.copy()
+            matrix[:, 0], matrix[:, 1] = -camera.matrix[:, 1], camera.matrix[:, 0]
+            k1, k2, p1, p2, k3 = camera.distortion
+            camera = Camera(
+                tuple(matrix.ravel().tolist()), camera.height, camera.width, camera.fy, camera.fx, camera.cy,
+                camera.width - camera.cx, (k1, k2, -p2, p1, k3),
+            )  # fmt: skip
+        return camera
+
+    def beyond(self) -> np.ndarray | None:
+        """The pixels (height, width) so far out that the lens folds back there: no point shows in them. None for none."""
+        k1, k2, _, _, k3 = self.distortion
+        slope = np.array([7 * k3, 5 * k2, 3 * k1, 1.0])  # of r + k1 r^3 + k2 r^5 + k3 r^7, in powers of r^2
+        roots = np.roots(slope)
+        squares = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
+        if not len(squares):
+            return None
+        s = NEAR_FOLD * squares.min()
+        limit = math.sqrt(s) * (1 + s * (k1 + s * (k2 + s * k3)))
+        away = np.hypot(*((self.pixels() - (self.cx, self.cy)) / (self.fx, self.fy)).T)
+        return (away > limit).reshape(self.height, self.width) if away.max() > limit else None
 
     def pixels(self) -> np.ndarray:
         """The centres (height * width, 2) of all pixels as (x, y), row by row."""
@@ -129,10 +165,23 @@ def distorted(plane: np.ndarray, distortion: np.ndarray) -> np.ndarray:
 
 
 def undistorted(plane: np.ndarray, distortion: np.ndarray) -> np.ndarray:
-    """The points that `distorted` sends to `plane`, by fixed-point iteration as in OpenCV."""
+    """The points that `distorted` sends to `plane`, by Newton's method; where the lens folds back, points near the fold."""
     found = plane
     for _ in range(UNDISTORT_STEPS):
-        found = found + plane - distorted(found, distortion)
+        x, y = found.T
+        k1, k2, p1, p2, k3 = distortion.T
+        r = x * x + y * y
+        radial, slope = 1 + r * (k1 + r * (k2 + r * k3)), k1 + r * (2 * k2 + r * 3 * k3)
+        xx = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
+        yy = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
+        xy = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
+        off = plane - distorted(found, distortion)
+        determinant = xx * yy - xy * xy
+        good = determinant > FOLDED
+        step = np.stack([yy * off[:, 0] - xy * off[:, 1], xx * off[:, 1] - xy * off[:, 0]], axis=1)
+        step /= np.where(good, determinant, 1)[:, None]
+        step *= np.minimum(1, LONGEST / np.maximum(np.linalg.norm(step, axis=1), 1e-300))[:, None]
+        found = np.where(good[:, None], found + step, found)
     return found
 
 
