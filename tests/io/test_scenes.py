@@ -291,6 +291,15 @@ def test_cameras_that_look_one_way_are_noticed(tmp_path: Path) -> None:
     assert scene.depths == (2.0, 5.0)
 
 
+def test_cameras_that_see_sideways_do_not_look_one_way(tmp_path: Path) -> None:
+    """Six times as wide: the corners of the outer pictures are 90 degrees from the mean axis."""
+    folder = llff(tmp_path)
+    rows = np.load(folder / "poses_bounds.npy")
+    rows[:, 14] /= 6
+    np.save(folder / "poses_bounds.npy", rows)
+    assert not read_scene(folder).forward_facing
+
+
 def test_neus_says_its_box(tmp_path: Path) -> None:
     assert read_scene(neus(tmp_path)).box == ((-1.0, -2.0, -2.0), (3.0, 2.0, 2.0))
 

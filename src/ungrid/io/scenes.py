@@ -24,7 +24,7 @@ from scipy.linalg import rq
 from ungrid._base.errors import InputError
 from ungrid.io.colmap import find_model, read_model
 from ungrid.io.files import decoding, existing_file
-from ungrid.sampling import Camera
+from ungrid.sampling import Camera, corner_directions
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SMALLER = ("images_8", "images_4", "images_2", "images")
@@ -442,10 +442,12 @@ def _depths(views: list[View], points: np.ndarray) -> tuple[float, float]:
 
 
 def _look_one_way(views: list[View]) -> bool:
-    """Whether all optical axes are within 45 degrees of their mean."""
+    """Whether all optical axes are within 45 degrees of their mean, and all corners of pictures within 70."""
     axes = np.stack([view.camera.forward for view in views])
+    corners = np.concatenate([corner_directions(view.camera) for view in views])
     mean = axes.mean(axis=0)
-    return bool((axes @ mean > math.cos(math.pi / 4) * np.linalg.norm(mean)).all())
+    least, length = np.cos(np.radians([45, 70])), np.linalg.norm(mean)
+    return bool((axes @ mean > least[0] * length).all() and (corners @ mean > least[1] * length).all())
 
 
 def _middlebury(path: Path) -> Scene:

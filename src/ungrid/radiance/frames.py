@@ -14,7 +14,7 @@ from ungrid.fields import RadianceField
 from ungrid.fields.radiance import BRICK, inner_cube
 from ungrid.io.scenes import Scene
 from ungrid.kernels import rays as kernels
-from ungrid.sampling import Camera, CameraArrays
+from ungrid.sampling import Camera, CameraArrays, corner_directions
 
 NAMES = ("x", "y", "z")
 NEARER = 0.75  # the near plane, as a share of the nearest depth (Mildenhall et al. 2020, appendix C)
@@ -127,8 +127,7 @@ def _projective_extent(cameras: list[Camera], nearest: float) -> Extent:
     device = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 1, 2 * near], [0, 0, 1, 0]]) @ np.linalg.inv(mean)
     seen = []
     for camera in cameras:
-        corners = camera.matrix[:3, :3] @ _corner_directions(camera).T
-        for directions in corners.T:
+        for directions in corner_directions(camera):
             speed = device[3, :3] @ directions
             for depth in (near, 4 * near, 1e6 * near):
                 t = (-depth - device[3] @ [*camera.position, 1.0]) / speed
@@ -158,13 +157,6 @@ def _mean_camera(cameras: list[Camera]) -> np.ndarray:
     mean = np.eye(4)
     mean[:3] = np.stack([right, np.cross(back, right), back, poses[:, :3, 3].mean(axis=0)], axis=1)
     return mean
-
-
-def _corner_directions(camera: Camera) -> np.ndarray:
-    """Directions (4, 3) of a picture's corners, in the camera's axes."""
-    x = (np.array([0, camera.width, 0, camera.width]) - camera.cx) / camera.fx
-    y = (np.array([0, 0, camera.height, camera.height]) - camera.cy) / camera.fy
-    return np.stack([x, -y, -np.ones(4)], axis=1)
 
 
 def pixel_rays(

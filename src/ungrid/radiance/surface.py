@@ -36,7 +36,7 @@ def surface(field: RadianceField) -> tuple[TriangleMesh, np.ndarray]:
     taken = -np.expm1(-field.depth_per_node * np.logaddexp(0, raw_densities(field)))
     if field.contracted:
         middle, half = field.inner
-        outside = np.abs(np.arange(len(taken)) - middle) > half
+        outside = np.abs(np.arange(len(taken)) - middle) > half - 1  # faces lie outside of the last nodes
         taken[outside], taken[:, outside], taken[:, :, outside] = 0, 0, 0
     edge = max(LEAKS) + 1
     taken = ndimage.gaussian_filter(_solid(np.pad(taken, edge)), ROUGH)

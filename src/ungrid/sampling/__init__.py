@@ -7,6 +7,7 @@ from ungrid.sampling.batch import Sampler as Sampler
 from ungrid.sampling.cameras import Camera as Camera
 from ungrid.sampling.cameras import CameraArrays as CameraArrays
 from ungrid.sampling.cameras import camera_rays as camera_rays
+from ungrid.sampling.cameras import corner_directions as corner_directions
 from ungrid.sampling.grids import GridBatches as GridBatches
 from ungrid.sampling.samples import GridSamples as GridSamples
 from ungrid.sampling.samples import PointSamples as PointSamples

@@ -185,6 +185,12 @@ def undistorted(plane: np.ndarray, distortion: np.ndarray) -> np.ndarray:
     return found
 
 
+def corner_directions(camera: Camera) -> np.ndarray:
+    """Unit directions (4, 3) of the corners of a picture."""
+    corners = np.array([[0.0, 0.0], [1, 0], [0, 1], [1, 1]]) * (camera.width, camera.height)
+    return CameraArrays.of([camera]).rays(np.zeros(4, np.int64), corners)[1]
+
+
 def camera_rays(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Origins and unit directions (height * width, 3) of all pixels of a camera."""
     pixels = camera.pixels()
