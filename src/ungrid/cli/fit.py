@@ -112,6 +112,9 @@ def fit(
         from ungrid.solvers import Outcome, remove_checkpoint
 
         target_steps = None if blend is None else blended(samples, reading.samples(blend), supervise)
+    facts: dict[str, Any] = getattr(samples, "metadata", {})
+    if facts.get("dropped_rows"):
+        run.say(f"{facts['dropped_rows']} of {facts['rows']} rows are left out: a value is missing in them")
     if is_column(kept_out):
         kept_out = "groups"
     budget: dict[str, Any] = (
@@ -137,7 +140,13 @@ def fit(
             checkpoint=checkpoint, resume=resume, **settings, **budget, **machine,
         )  # fmt: skip
     made = {**settings, "reading": reading.given(), **({} if blend is None else {"blend": str(blend)})}
-    save(result.field, target, provenance=provenance(source, result, made), half=half)
+    try:
+        save(result.field, target, provenance=provenance(source, result, made), half=half)
+    except InputError as error:
+        if not half:
+            raise
+        run.say(f"{error}: stored in 32 bits")
+        save(result.field, target, provenance=provenance(source, result, made))
     if result.outcome not in (Outcome.interrupted, Outcome.diverged):
         remove_checkpoint(checkpoint)
     run.outputs.append(str(target))

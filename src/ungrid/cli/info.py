@@ -12,8 +12,8 @@ def info(run: Run, file: Annotated[Path, Argument(help="A field, or any source t
     """Say what is in a file: a field's axes, values, method and metrics; or what a source holds."""
     with run.setting_up():
         from ungrid import io
-    rows = field_rows(io.read_header(file)) if file.suffix == ".field" else source_rows(io.read(file))
-    if file.suffix == ".field":
+    rows = field_rows(io.read_header(file)) if file.suffix.lower() == ".field" else source_rows(io.read(file))
+    if file.suffix.lower() == ".field":
         run.metrics.update(rows["metrics"] or {})
     run.details["info"] = rows
     run.page(file.name).table("Content", rows)

@@ -100,7 +100,7 @@ def render(
         raise InputError(f"views as {suffix} of a {type(u).__name__}", "a radiance field, as a picture or a clip")
     part = region_of(region, u.domain.box)
     drawn = suffix in CLIPS and metadata_of(u).get("kind") != "video"  # then every sample of time is a picture
-    shape = shape_of(u, part, size, rate or (None if drawn else fps))
+    shape = shape_of(u, part, size, (None if drawn else fps) if rate is None else rate)
     if run.common.plan:
         run.details["plan"] = {"shape": list(shape), "memory_mb": math.prod(shape) * len(u.out_names) * 4 / 1e6}
         run.answer_rows({**run.details["plan"], "output": str(output)})
@@ -174,7 +174,7 @@ def shape_of(u: "Field", part: "Box", size: str | None, per_second: float | None
     if size is not None:
         shape = _sized(size, shape, names)
     if per_second is not None:
-        if "t" not in names or per_second <= 0:
+        if "t" not in names or not 0 < per_second < math.inf:
             raise InputError(f"{per_second} samples a second", "a positive rate, for a field with an axis t")
         shape[names.index("t")] = max(1, round(part.axes[names.index("t")].length * per_second))
     if math.prod(shape) > MOST_SAMPLES:
@@ -227,7 +227,8 @@ def sampled(u: "Field", part: "Box", shape: tuple[int, ...], quantity: str) -> "
 
     bounds = tuple((axis.low, axis.high) for axis in part.axes)
     values = sample_grid(u, shape, region=bounds, quantity=quantity).reshape(*shape, -1).astype("float32")
-    metadata = {**metadata_of(u)}
+    left = () if quantity == "value" else ("bit_depth", "subtype", "unit")  # a derivative has none of these
+    metadata = {name: value for name, value in metadata_of(u).items() if name not in left}
     kind, peak = metadata.get("kind", "grid"), float(metadata.get("peak") or 1.0)
     return GridSamples(RegularGrid(part, shape), values, quantity_names(u, quantity), kind, peak, metadata)
 

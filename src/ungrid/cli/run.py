@@ -34,7 +34,7 @@ class Common:
     """The flags of every verb."""
 
     json: Annotated[bool, Option("--json", help="Print one JSON object as the last line.")] = False
-    seed: Annotated[int, Option(min=0, help="Of every random draw.")] = 0
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="Of every random draw.")] = 0
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     threads: Annotated[int | None, Option(min=1, help="CPU threads; all cores if not given.")] = None
     budget: Annotated[float | None, Option(metavar="SECONDS", help="Time for the optimisation.")] = None

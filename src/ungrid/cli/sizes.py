@@ -49,7 +49,7 @@ def pixels_of(text: str) -> tuple[int | None, int]:
         InputError: if it names none.
     """
     parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+    if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) for part in parts):
         raise InputError(f"the size {text!r}", "pixels such as 1920x1080, or a width such as 1920")
     return (int(parts[1]) if len(parts) == 2 else None), int(parts[0])
 

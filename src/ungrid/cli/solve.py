@@ -1,13 +1,14 @@
 """`ungrid solve PROBLEM -o F.field`: an equation with its conditions to a field, beside the classical solution."""
 
 import runpy
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ungrid._base.errors import InputError
+from ungrid._base.errors import InputError, UngridError
 from ungrid.cli.fit import record
 from ungrid.cli.progress import progress
 from ungrid.cli.run import Run, check_target, readable
@@ -57,6 +58,8 @@ def solve(
         run.answer_rows({name: shown.title for name, shown in GALLERY.items()})
         run.details["gallery"] = list(GALLERY)
         return
+    if parts is not None and solver not in ("auto", "features"):
+        raise InputError(f"--parts with --solver {solver}", "features, which parts are solved by")
     source = Path(problem)
     target = output or Path(f"{source.stem if source.suffix == '.py' else problem}.field")
     check_target(target, (".field",), source)
@@ -65,7 +68,10 @@ def solve(
         from ungrid import pde
         from ungrid.certificates import certifier
         from ungrid.io import save
+        from ungrid.pde.ladder import SOLVERS
 
+        if solver not in SOLVERS:
+            raise InputError(f"the solver {solver!r}", ", ".join(SOLVERS))
         process, _ = run.processes()
         chosen, posed = chosen_problem(problem)
         if reference:
@@ -149,7 +155,16 @@ def chosen_problem(name: str) -> tuple["Example | None", "Problem"]:
     path = Path(name)
     if not path.is_file():
         raise InputError(f"no file {name}", "a Python file that defines `problem`, or a name of the gallery")
-    defined = runpy.run_path(str(path)).get("problem")
+    try:
+        defined = runpy.run_path(str(path)).get("problem")
+    except UngridError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a file of the user's may raise
+        where = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else where[-1] if where else None
+        raise InputError(
+            f"{name}, line {line}: {type(error).__name__}: {error}", "a Python file that defines `problem`"
+        ) from error
     if not isinstance(defined, pde.Problem):
         raise InputError(
             f"{name}, whose `problem` is of type {type(defined).__name__}", "`problem = pde.Problem(domain, ...)`"
@@ -189,8 +204,9 @@ def fill_page(
         page.pictures("The solution", plane_pictures(posed, result, others))
     if bound is not None:
         page.table("How far it is from the exact solution", described(bound))
-    checks = [(row["seconds"], row["relative_residual"]) for row in result.history]
-    page.curves("The check on fresh points (relative residual)", {"loss: relative residual": {"check": checks}})
+    checks = [(row["seconds"], row["relative_residual"]) for row in result.history if "relative_residual" in row]
+    if checks:  # parts are compared with each other instead
+        page.curves("The check on fresh points (relative residual)", {"loss: relative residual": {"check": checks}})
     page.table("Residuals on fresh points", result.stats["residuals"])
 
 

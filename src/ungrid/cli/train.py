@@ -1,5 +1,6 @@
 """`ungrid train liif|videoinr FOLDER -o M.model`: networks that learn from many pictures. Under torchrun, on many devices."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ungrid.cli.run import Run, check_target, readable
 from ungrid.cli.start import train_start
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ungrid.networks import ContinuousNetwork, LightVideo, VideoINR
     from ungrid.upscale import Source
 
@@ -86,6 +89,8 @@ def train(
     if kind not in (*NETWORKS, "start"):
         raise InputError(f"training of {kind!r}", f"{', '.join(NETWORKS)} or start")
     check_target(output, (".model",))
+    if lr is not None and not 0 < lr < math.inf:
+        raise InputError(f"a learning rate of {lr:g}", "a positive number")
     if kind == "start":
         train_start(run, data, output, init, side or SIDES[kind], batch, lr or START_RATE)
         return
@@ -119,7 +124,7 @@ def train(
     rate = lr or RATES.get(network, OTHER_RATE)
     source = prepared.source(part)
     stored = read_checkpoint(checkpoint) if resume else None
-    steps = run.common.steps or (stored["steps"] if stored else None)
+    steps = run.common.steps or (stored.get("steps") if stored else None)
     if steps is None or run.common.plan:
         speed = seconds_of_step(built, prepared.source((0, 1)))
         steps = steps or max(1, int((run.common.budget or 600.0) / speed))
@@ -136,14 +141,15 @@ def train(
     built = training.averaged().cpu()
     if part[0] > 0:
         return
-    found = prepared.measure(built)
     card = {
         "kind": kind, "network": network, "without": without or [], **prepared.card, "steps": training.done,
         "of_steps": steps, "batch": batch, "side": side, "lr": rate, "seed": seed, "seconds": training.seconds,
-        "processes": part[1], "metrics": found, "init": None if init is None else init.name,
+        "processes": part[1], "metrics": {}, "init": None if init is None else init.name,
         "teacher": None if teacher is None else teacher.name, "data": [folder.name for folder in data],
     }  # fmt: skip
-    save_model(built, output, card=card, half=half)
+    save_model(built, output, card=card, half=half)  # it is safe before it is measured
+    found = prepared.measure(built)
+    save_model(built, output, card={**card, "metrics": found}, half=half)
     if outcome == Outcome.steps:
         remove_checkpoint(checkpoint)
     run.seconds = training.seconds
@@ -160,11 +166,12 @@ def of_pictures(
     queries: int | None, spoil: bool, seed: int,
 ) -> Prepared:  # fmt: skip
     """A network that enlarges pictures."""
-    from ungrid.upscale import Crops, load, picture_files, read_pictures
+    from ungrid.upscale import Crops, load, picture_files, read_picture, read_pictures
 
     files = picture_files(data)
     held = files[HELD_OUT // 2 :: HELD_OUT]
     pictures = read_pictures([file for file in files if file not in set(held)], side)
+    kept_out = [read_picture(file) for file in held]  # before hours of training
     built: ContinuousNetwork = load(init).network if init else built_network(network, without, scale, seed)
 
     def source(part: tuple[int, int]) -> "Source":
@@ -172,7 +179,7 @@ def of_pictures(
         return Crops(pictures, size=batch, side=side, part=part, seed=seed, **given)
 
     card = {"pictures": len(pictures), "held_out": len(held), "queries": queries, "scale": scale, "spoil": spoil}
-    return Prepared(built, source, lambda network: measured(network, held, side), card)
+    return Prepared(built, source, lambda network: measured(network, kept_out), card)
 
 
 def of_clips(
@@ -246,15 +253,15 @@ def seconds_of_step(network: "ContinuousNetwork | LightVideo | VideoINR", source
     return (time.perf_counter() - began) / TRIALS
 
 
-def measured(network: "ContinuousNetwork", held: list[Path], side: int) -> dict[str, Any]:
-    """PSNR of luminance in dB on the held-out pictures, beside bicubic interpolation's."""
-    from ungrid.upscale import bicubic, enlarge, mean_psnr, read_pictures
+def measured(network: "ContinuousNetwork", pictures: list["np.ndarray"]) -> dict[str, Any]:
+    """PSNR of luminance in dB on the held-out pictures, beside bicubic interpolation's; none too small for a scale."""
+    from ungrid.upscale import bicubic, enlarge, mean_psnr
 
-    if not held:
-        return {}
-    pictures, found = read_pictures(held, side), dict[str, Any]()
+    found: dict[str, Any] = {}
     for scale in SCALES:
         fitting = [picture for picture in pictures if min(picture.shape[:2]) > 8 * scale]
+        if not fitting:
+            continue
         found[f"x{scale:g}_psnr_db"] = mean_psnr(lambda low, shape: enlarge(network, low, shape), fitting, scale)
         found[f"x{scale:g}_bicubic_db"] = mean_psnr(bicubic, fitting, scale)
     return found

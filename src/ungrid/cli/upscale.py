@@ -1,6 +1,7 @@
 """`ungrid upscale INPUT -s 3.7 -o OUT`: pictures at any scale, and clips."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 CHOICES = ("auto", "on", "off")
 LONGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels that the formats can count
+MOST_EXIF = 65533  # bytes, in a JPEG
 RATE = 9e4  # input pixels a second of the light model on two cores, measured at x2 and x4, for --plan
 
 
@@ -73,6 +75,8 @@ def upscale(
             raise InputError(f"the output {str(output)!r} of a folder", "a folder")
         if output.exists() and output.samefile(source):
             raise InputError(f"{str(output)!r} as source and as output", "two folders")
+        if source.resolve() in output.resolve().parents:  # a second run would enlarge its results
+            raise InputError(f"{str(output)!r} inside of its source", "a folder beside it")
     else:
         check_target(output, SUFFIXES, source=source)
     targets = [output / picture.relative_to(source) for picture in pictures] if source.is_dir() else [output]
@@ -116,15 +120,19 @@ def one(
     average: bool,
 ) -> None:
     """Enlarge one picture."""
+    from ungrid.io.images import check_pixels
     from ungrid.upscale import read_photograph, stored_type, write_photograph
 
     given = read_photograph(picture)
+    if target.suffix.lower() in (".jpg", ".jpeg") and len(given.exif or b"") > MOST_EXIF:
+        given = replace(given, exif=None, notes=(*given.notes, f"{picture.name}: its EXIF tags do not fit into a JPEG"))
     for note in given.notes:
         run.say(note)
     h, w = given.colours.shape[:2]
     shape = shape_of((h, w), wanted)
     upscaler = chosen(run, upscalers, picture, given, denoise)
     dtype = stored_type(given, target)
+    check_pixels(target.suffix.lower(), (1 if given.grey else 3) + (given.alpha is not None), 8 * dtype().itemsize)
     check_room(given, shape, target, dtype)
     if run.common.plan:
         memory = peak_bytes(given, shape, dtype) / 1e6

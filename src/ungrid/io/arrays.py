@@ -89,6 +89,7 @@ def from_array(array: np.ndarray, kind: str | None = None, *, spacing: Sequence[
         InputError: if the shape fits no kind, the numbers are not real, or there are fewer than two samples.
     """
     array = np.asarray(array)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind not in "buif":
         raise InputError(f"an array of {array.dtype}", "real numbers")
     kind = _kind_of(array.shape) if kind is None else kind

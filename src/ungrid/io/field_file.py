@@ -153,7 +153,7 @@ def save(
             or the path cannot be written.
     """
     target = Path(path)
-    if target.suffix != SUFFIX:
+    if target.suffix.lower() != SUFFIX:
         raise InputError(f"the name {target.name!r} for a field", f"a name that ends in {SUFFIX}")
     header = {"format": FORMAT, "version": VERSION, "ungrid": __version__, **description(field)}
     return _written(target, header | {"provenance": _plain(provenance or {})}, field, half)

@@ -8,6 +8,7 @@ is an array over the axes, and every axis an array of its coordinates, under the
 import os
 import sys
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def write_vti(path: str | os.PathLike[str], samples: GridSamples) -> None:
     extent = " ".join(f"0 {n - 1}" for n in counts)
     size = 4 * int(np.prod(shape)) + 8
     arrays = "".join(
-        f'<DataArray type="Float32" Name="{name}" format="appended" offset="{k * size}"/>'
+        f'<DataArray type="Float32" Name={quoteattr(name)} format="appended" offset="{k * size}"/>'
         for k, name in enumerate(samples.out_names)
     )
     head = (

@@ -22,6 +22,8 @@ from ungrid.io.files import byte_count, check_decoded_size, existing_file, opene
 from ungrid.sampling import GridSamples
 
 _FORMATS = {"png": "PNG", "jpeg": "JPEG", "tiff": "TIFF", "bmp": "BMP", "webp": "WEBP"}
+_OTHER_COLOURS = tuple(tifffile.PHOTOMETRIC[name] for name in ("SEPARATED", "YCBCR", "CIELAB"))  # Pillow converts them
+_WEBP_SIDE = 16383  # pixels that the format can count
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag
 _UNPACKED_TIFF = (1, 8, 32946)  # compression tags that tifffile undoes by itself: none, and deflate twice
 _JPEG_QUALITY = 95
@@ -70,7 +72,7 @@ def _pillow(stream: BufferedIOBase) -> tuple[np.ndarray, dict[str, Any]]:
         orientation = image.getexif().get(_ORIENTATION, 1)  # after loading: Pillow turns TIFFs and then drops the tag
     array = array[..., None] if array.ndim == 2 else array
     depth = 8 * array.dtype.itemsize if array.dtype != np.bool_ else 1
-    return _oriented(array, orientation), {"format": kind, "bit_depth": depth}
+    return oriented(array, orientation), {"format": kind, "bit_depth": depth}
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -83,7 +85,7 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _oriented(array: np.ndarray, orientation: Any) -> np.ndarray:
+def oriented(array: np.ndarray, orientation: Any) -> np.ndarray:
     """Turn and mirror (H, W, c) as the EXIF orientation 1 to 8 asks (EXIF 2.3, table 4.6.4-A); others leave it."""
     if orientation not in range(2, 9):
         return array
@@ -102,7 +104,12 @@ def _tiff(stream: BufferedIOBase) -> tuple[np.ndarray, dict[str, Any]]:
                 f"a {page.bitspersample}-bit colour TIFF with compression {page.compression}",
                 "no compression or deflate",
             )
-        if not packed and page.photometric != tifffile.PHOTOMETRIC.PALETTE:
+        other = page.photometric in _OTHER_COLOURS
+        if other and page.bitspersample > 8:
+            raise InputError(
+                f"a {page.bitspersample}-bit TIFF of {page.photometric.name} colours", "grey or RGB, or 8 bits"
+            )
+        if not packed and not other and page.photometric != tifffile.PHOTOMETRIC.PALETTE:
             return _tiff_page(page)
     stream.seek(0)
     return _pillow(stream)
@@ -134,7 +141,7 @@ def _tiff_page(page: Any) -> tuple[np.ndarray, dict[str, Any]]:
     tag = page.tags.get("Orientation")
     whole = array.dtype in (np.uint8, np.uint16, np.bool_)
     metadata = {"format": "tiff", "bit_depth": int(page.bitspersample) if whole else 32}
-    return _oriented(array, tag.value if tag else 1), metadata
+    return oriented(array, tag.value if tag else 1), metadata
 
 
 def _straight(values: np.ndarray) -> np.ndarray:
@@ -240,6 +247,10 @@ def _encoded(array: np.ndarray, suffix: str, **tags: bytes | None) -> bytes:
     if suffix in (".jpg", ".jpeg"):
         image.save(target, "JPEG", quality=_JPEG_QUALITY, subsampling=0, **tags)
     elif suffix == ".webp":
+        if max(image.size) > _WEBP_SIDE:
+            raise InputError(
+                f"{image.width} x {image.height} pixels in a .webp file", f"at most {_WEBP_SIDE} a side", "a .png"
+            )
         image.save(target, "WEBP", lossless=True, **tags)
     elif suffix == ".png":
         image.save(target, "PNG", **tags)

@@ -165,7 +165,7 @@ def fit_variogram(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> V
     """
     scale = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
     lag, gamma, pairs = _empirical_variogram(points, values / scale, np.random.default_rng(seed))
-    weight = np.sqrt(pairs) / np.maximum(gamma, 1e-3 * gamma.max() + np.finfo(np.float64).tiny)
+    weight = np.sqrt(pairs) / np.maximum(gamma, 1e-3 * (gamma.max() or 1.0))
     fits = []
     for model, correlation in _MODELS.items():
 

@@ -163,10 +163,16 @@ def _fit_scattered(samples: PointSamples, holdout: float | str | None, options: 
 
 
 def load_samples(source: Source) -> GridSamples | PointSamples | TriangleMesh:
-    """The samples of a source: read, wrapped, or as they are."""
-    if isinstance(source, str | Path):
-        return read(source)
-    return from_array(source) if isinstance(source, np.ndarray) else source
+    """The samples of a source: read, wrapped, or as they are.
+
+    Raises:
+        InputError: if it cannot be read, or samples on a grid are infinite.
+    """
+    found = read(source) if isinstance(source, str | Path) else source
+    samples = from_array(found) if isinstance(found, np.ndarray) else found
+    if isinstance(samples, GridSamples) and (count := int(np.isinf(samples.values).sum())):
+        raise InputError(f"{count} infinite samples", "finite ones", "NaN marks samples that are missing")
+    return samples
 
 
 def choose_method(method: str) -> str:

@@ -68,8 +68,12 @@ def measurements(samples: PointSamples, *, harmonic: bool = False) -> Measuremen
     scale = _axis_scales(samples, harmonic)
     variance = np.ones_like(samples.values)
     if samples.sigma is not None:
-        floor = np.maximum(1e-3 * np.median(samples.sigma, axis=0), np.finfo(np.float64).tiny)
-        variance = np.maximum(samples.sigma, floor) ** 2
+        typical = np.median(samples.sigma, axis=0)
+        if not (typical > 0).all():
+            raise InputError(
+                "standard errors most of which are 0", "positive ones", "leave the column out: one is estimated"
+            )
+        variance = np.maximum(samples.sigma, 1e-3 * typical) ** 2
     points, values, weights, place = merge_repeated(samples.points * scale, samples.values, 1 / variance)
     if len(points) < 10:
         raise InputError(f"measurements at {len(points)} different places", "10 or more")

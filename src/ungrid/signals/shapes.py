@@ -177,7 +177,7 @@ def fit_distances(
 def pool(limits: Limits) -> int:
     """How many samples of the distance a fit within these limits draws."""
     wanted = PER_SECOND * limits.budget if limits.steps is None else PER_STEP * limits.steps
-    return min(POOL, max(LEAST, int(wanted)))
+    return int(min(POOL, max(LEAST, wanted)))
 
 
 def sampled(mesh: TriangleMesh, grid: RegularGrid, count: int, rng: np.random.Generator) -> Distances:

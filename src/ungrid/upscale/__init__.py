@@ -21,6 +21,7 @@ from ungrid.upscale.pictures import Batch as Batch
 from ungrid.upscale.pictures import Crops as Crops
 from ungrid.upscale.pictures import Queries as Queries
 from ungrid.upscale.pictures import picture_files as picture_files
+from ungrid.upscale.pictures import read_picture as read_picture
 from ungrid.upscale.pictures import read_pictures as read_pictures
 from ungrid.upscale.resize import resized as resized
 from ungrid.upscale.resize import shrunk as shrunk

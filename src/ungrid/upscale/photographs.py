@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ungrid._base.errors import InputError
 from ungrid.io.files import decoding, existing_file
-from ungrid.io.images import read_image, write_pixels
+from ungrid.io.images import oriented, read_image, write_pixels
 from ungrid.upscale.resize import resized
 from ungrid.upscale.tiles import numbers
 
@@ -145,6 +145,8 @@ def _from_cmyk(file: Path, profile: bytes | None) -> np.ndarray:
             converted = ImageCms.profileToProfile(image, BytesIO(profile), srgb, outputMode="RGB")
         assert converted is not None  # only None where the image is changed in place
         array = np.asarray(converted.convert("RGB"))
+        if image.format == "JPEG":  # Pillow turns TIFFs itself
+            array = oriented(array, image.getexif().get(ORIENTATION, UPRIGHT))
     return array.astype(np.float32) / 255
 
 

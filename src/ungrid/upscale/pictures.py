@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ungrid._base.errors import InputError
+from ungrid.io.files import decoding
 
 SIDE = 48  # of a small picture
 SCALES = (1.0, 4.0)
@@ -76,17 +77,26 @@ def picture_files(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
+def read_picture(file: Path) -> np.ndarray:
+    """A picture as bytes (h, w, 3).
+
+    Raises:
+        InputError: if it is none, or damaged.
+    """
+    with decoding(file, "a picture"), Image.open(file) as image:
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+            grey = np.round(np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.asarray(image.convert("RGB"))
+
+
 def read_pictures(files: list[Path], side: int = SIDE) -> list[np.ndarray]:
     """The pictures as (h, w, 3), without those that have fewer pixels than a small picture of `side`.
 
     Raises:
         InputError: if none is large enough for the largest scale.
     """
-    found = []
-    for file in files:
-        with Image.open(file) as image:
-            found.append(np.asarray(image.convert("RGB")))
-    found = [picture for picture in found if min(picture.shape[:2]) >= side]
+    found = [picture for picture in map(read_picture, files) if min(picture.shape[:2]) >= side]
     if not any(min(picture.shape[:2]) >= side * SCALES[1] for picture in found):
         raise InputError(f"{len(files)} pictures, all below {side * SCALES[1]:.0f} pixels", "larger ones")
     return found
