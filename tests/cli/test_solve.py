@@ -103,3 +103,27 @@ def test_a_certificate(ungrid, tmp_path):
     assert bound["kind"] in (tmp_path / "p.html").read_text()
     refused = ungrid("solve", "kdv", "-o", tmp_path / "b.field", "--budget", "1", "--certify")
     assert refused.code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nproblem = (", "line 2: SyntaxError"),
+        ("from ungrid import pde\n\nproblem = pde.Problem(pde.Box(x=(0, 1)), nothing)", "line 3: NameError"),
+        ("from ungrid import pde\npde.Dirichlet(0.0, onn='left')", "line 2: TypeError"),
+        ("import sys\nsys.exit('gone')", "line 2: SystemExit"),
+    ],
+)
+def test_what_a_file_raises_is_said_with_its_line(ungrid, tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    done = ungrid("solve", tmp_path / "mine.py", "-o", tmp_path / "m.field", "--json")
+    assert done.code == 2
+    assert message in done.object["error"]
+
+
+def test_parts_have_a_page_and_one_solver(ungrid, tmp_path):
+    words = ("solve", "poisson-square", "-o", tmp_path / "p.field", "--budget", "1", "--parts", "2", "--json")
+    assert ungrid(*words, "--report", tmp_path / "p.html").code == 0
+    assert "Residuals" in (tmp_path / "p.html").read_text()
+    assert "--parts with --solver adam" in ungrid(*words, "--solver", "adam").object["error"]
+    assert "the solver 'nosuch'" in ungrid(*words[:4], "--solver", "nosuch", "--plan", "--json").object["error"]

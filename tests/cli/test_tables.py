@@ -102,3 +102,38 @@ def test_planned_seconds_are_those_of_the_steps_and_their_reports(ungrid, pictur
     assert 100 <= few < 200
     assert many - few == pytest.approx(900)
     assert ungrid(*words, "--budget", "7").object["plan"]["seconds"] == 7
+
+
+def test_standard_errors_of_zero_are_refused(ungrid, tmp_path):
+    rows = "\n".join(f"{k % 7},{k // 7},{k * k % 11},0" for k in range(60))
+    (tmp_path / "zero.csv").write_text(f"x,y,v,v_std\n{rows}\n")
+    done = ungrid("fit", tmp_path / "zero.csv", "-o", tmp_path / "z.field", "--json")
+    assert done.code == 2
+    assert "most of which are 0" in done.object["error"]
+
+
+def test_equal_values_and_rows_that_miss_one(ungrid, tmp_path):
+    rows = "\n".join(f"{k % 7},{k // 7},{'' if k % 10 == 0 else 3.5}" for k in range(60))
+    (tmp_path / "flat.csv").write_text(f"x,y,v\n{rows}\n")
+    done = ungrid("fit", tmp_path / "flat.csv", "-o", tmp_path / "F.FIELD", "--steps", "2", "--json")
+    assert done.code == 0
+    assert "6 of 60 rows are left out" in done.err
+    assert library.load(tmp_path / "F.FIELD")(np.array([[3.0, 4.0]]))[0, 0] == pytest.approx(3.5, abs=1e-3)
+
+
+def test_values_beyond_16_bits_are_stored_in_32(ungrid, tmp_path):
+    rows = "\n".join(f"{k % 7},{k // 7},{1e7 * np.sin(k % 7 + k // 7)}" for k in range(60))
+    (tmp_path / "large.csv").write_text(f"x,y,v\n{rows}\n")
+    done = ungrid("fit", tmp_path / "large.csv", "-o", tmp_path / "h.field", "--steps", "2", "--half", "--json")
+    assert done.code == 0
+    assert "stored in 32 bits" in done.err
+    assert np.isfinite(library.load(tmp_path / "h.field")(np.array([[3.0, 4.0]]))).all()
+
+
+def test_infinite_samples_are_refused(ungrid, tmp_path):
+    values = np.ones((20, 20), np.float32)
+    values[3, 4] = np.inf
+    np.save(tmp_path / "a.npy", values)
+    done = ungrid("fit", tmp_path / "a.npy", "-o", tmp_path / "a.field", "--json")
+    assert done.code == 2
+    assert "1 infinite samples" in done.object["error"]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ungrid.io import load_model
-from ungrid.upscale import bicubic, load, mean_psnr
+from ungrid.upscale import bicubic, load, mean_psnr, read_photograph
 
 
 def test_a_picture(ungrid, picture, tmp_path):
@@ -198,3 +198,34 @@ def test_what_training_refuses(ungrid, pictures, tmp_path):
         ("train", "liif", pictures, "-o", tmp_path / "a.model", "--network", "edsr-subpixel", "--scale", "7"),
     ):
         assert ungrid(*words).code == 2
+
+
+def test_damaged_held_out_pictures_are_noticed_before_the_training(ungrid, pictures, tmp_path, monkeypatch):
+    held = sorted(pictures.iterdir())[5 if len(list(pictures.iterdir())) > 5 else 0]
+    held.write_bytes(held.read_bytes()[:200])
+    monkeypatch.setattr("ungrid.upscale.Training", None)  # is not come to
+    words = ("train", "liif", pictures, "-o", tmp_path / "a.model", "--batch", "1", "--side", "8", "--steps", "1")
+    done = ungrid(*words, "--json")
+    assert done.code == 2
+    assert held.name in done.object["error"]
+    assert "a learning rate of -1" in ungrid(*words, "--lr", "-1", "--json").object["error"]
+
+
+def test_what_the_result_cannot_hold_is_refused_by_the_plan(ungrid, tmp_path):
+    Image.fromarray(np.full((20, 20, 4), 99, np.uint8)).save(tmp_path / "a.png")
+    refused = ungrid("upscale", tmp_path / "a.png", "-s", "2", "-o", tmp_path / "b.jpg", "--plan", "--json")
+    assert refused.code == 2
+    assert "4 channels in a .jpg file" in refused.object["error"]
+    inside = ungrid("upscale", tmp_path, "-s", "2", "-o", tmp_path / "larger", "--json")
+    assert "inside of its source" in inside.object["error"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_cmyk_photographs_are_turned_as_others(tmp_path, orientation):
+    values = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)
+    tag = Image.Exif()
+    tag[274] = orientation
+    for mode in ("RGB", "CMYK"):
+        Image.fromarray(values).convert(mode).save(tmp_path / f"{mode}.jpg", exif=tag, quality=100, subsampling=0)
+    plain, other = (read_photograph(tmp_path / f"{mode}.jpg").colours for mode in ("RGB", "CMYK"))
+    assert np.abs(plain - other).mean() < 0.02

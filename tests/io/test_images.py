@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ungrid._base.errors import InputError
 from ungrid.domains import RegularGrid
@@ -249,3 +249,27 @@ def test_targets_that_cannot_be(tmp_path):
     with pytest.raises(InputError, match="a picture named"):
         write_image(tmp_path / "a.gif", flat)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
+def test_tiffs_of_other_colours_become_rgb(tmp_path, mode):
+    colours = np.zeros((16, 16, 3), np.uint8)
+    colours[:8], colours[8:] = (200, 60, 40), (20, 90, 160)
+    image = Image.fromarray(colours)
+    if mode == "LAB":
+        lab = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+        lab.save(tmp_path / "a.tif")
+    else:
+        image.convert(mode).save(tmp_path / "a.tif")
+    found = read_image(tmp_path / "a.tif").values
+    assert found.shape == (16, 16, 3)
+    np.testing.assert_allclose(found, colours / 255, atol=0.03)
+
+
+def test_bytes_in_the_other_order_are_the_same_numbers(tmp_path):
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    first, second = from_array(values), from_array(values.astype(values.dtype.newbyteorder()))
+    np.testing.assert_array_equal(first.values, second.values)
+    assert first.peak == second.peak == 1.0
