@@ -134,11 +134,12 @@ def test_slowed_sound_is_in_step_on_the_mean(slower: float, tmp_path: Path) -> N
     assert flash_of(tmp_path / "b.mp4") == pytest.approx(10 * slower / RATE, abs=1e-3)
 
 
-def test_sound_that_the_container_cannot_hold_is_coded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", ".mp4"), ("flac", ".mov")])
+def test_sound_that_the_container_cannot_hold_is_coded(codec: str, suffix: str, tmp_path: Path) -> None:
     write_source(tmp_path / "a.mp4", 30, sound=True)
     with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.mkv"), "w") as container:
         video = container.add_stream_from_template(source.streams.video[0])
-        audio = container.add_stream("pcm_s16le", rate=SOUND, layout="mono")
+        audio = container.add_stream(codec, rate=SOUND, layout="mono")
         for packet in source.demux():
             if packet.dts is None:
                 continue
@@ -148,9 +149,9 @@ def test_sound_that_the_container_cannot_hold_is_coded(tmp_path: Path) -> None:
             else:
                 for frame in packet.decode():
                     container.mux(audio.encode(frame))
-    copy(tmp_path / "a.mkv", tmp_path / "b.mp4")
-    assert abs(middle_of_tone(tmp_path / "b.mp4") - 10.5 / RATE) < 0.02
-    with av.open(str(tmp_path / "b.mp4")) as container:
+    copy(tmp_path / "a.mkv", tmp_path / f"b{suffix}")
+    assert abs(middle_of_tone(tmp_path / f"b{suffix}") - 10.5 / RATE) < 0.02
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
 
 

@@ -28,8 +28,12 @@ STORED = {8: "yuv420p", 10: "yuv420p10le"}  # and of what is written
 TICKS = 90_000  # of a second, in which times are written
 QUALITY = {8: "17", 10: "16"}  # x264's constant rate factor: 17 to 18 is commonly called visually lossless
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_IN_MP4 = {"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"}
-SOUNDS = {"mp4": _IN_MP4, "mov": _IN_MP4 | {"pcm_s16le", "pcm_s16be", "pcm_s24le"}, "matroska": None}  # None: all
+_EVERYWHERE = {"aac", "mp3", "ac3", "eac3", "alac"}
+SOUNDS = {  # that FFmpeg's writers take as they are; others are coded anew
+    "mp4": _EVERYWHERE | {"opus", "flac"},
+    "mov": _EVERYWHERE | {"pcm_s16le", "pcm_s16be", "pcm_s24le"},
+    "matroska": _EVERYWHERE | {"opus", "flac", "vorbis", "mp2", "dts", "pcm_s16le", "pcm_s24le", "pcm_f32le"},
+}
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # of ITU-T H.273's numbers, what the converter calls them
 HD = 720  # rows from which a clip that names no matrix has that of BT.709, and below which that of BT.601
 LIMITED, FULL = 1, 2  # ranges of YUV
@@ -270,8 +274,7 @@ def join_clip(
         video.time_base = Fraction(1, TICKS)
         tracks = [_pictures(av, pieces, ticks, video)]
         for sound in source.streams.audio:
-            known = SOUNDS[kind]
-            if slower == 1 and (known is None or sound.codec_context.name in known):
+            if slower == 1 and sound.codec_context.name in SOUNDS[kind]:
                 copy = container.add_stream_from_template(sound)
                 tracks.append(_copied(av, reader.path, sound.index, copy, kind != "matroska"))
             else:
