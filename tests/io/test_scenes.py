@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from ungrid._base.errors import InputError
 from ungrid.io.colmap import find_model
-from ungrid.io.scenes import Scene, picture, read_scene
+from ungrid.io.scenes import Scene, photographs_in, picture, read_scene
 from ungrid.radiance.builtin import write_scene
 from ungrid.sampling import CameraArrays, camera_rays
 
@@ -329,6 +329,13 @@ def test_missing_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
     scene = read_scene(folder, holdout=0)
     assert len(scene.views) == COUNT - 1
     assert scene.notes == ("1 pictures that transforms.json names do not exist: images/p2.png",)
+
+
+def test_hidden_files_are_no_photographs(tmp_path: Path) -> None:
+    """As macOS leaves beside those that it copies."""
+    folder = llff(tmp_path)
+    (folder / "images" / "._p0.png").write_bytes(b"Mac OS X")
+    assert len(read_scene(folder, holdout=0).views) == len(photographs_in(folder / "images")) == COUNT
 
 
 def test_depths_beside_the_pictures_are_no_views(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ class Run:
         except UngridError as error:
             self._fail(str(error), WRONG_INPUT)
         except KeyboardInterrupt:
-            self._fail("interrupted, before there was anything to save", INTERRUPTED)
+            there = f"; {', '.join(self.outputs)} written" if self.outputs else ", before there was anything to save"
+            self._fail(f"interrupted{there}", INTERRUPTED)
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
             self._fail(f"{error.filename}: {error.strerror}", WRONG_INPUT)
         except MemoryError:

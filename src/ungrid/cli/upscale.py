@@ -176,12 +176,12 @@ def chosen(run: Run, upscalers: "dict[str, Upscaler]", picture: Path, given: "Ph
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a folder and its folders.
+    """The pictures of a folder and its folders, without hidden ones.
 
     Raises:
         InputError: if there is none.
     """
-    found = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    found = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
     if not found:
         raise InputError(f"no picture in {folder}", f"files that end in {' '.join(SUFFIXES)}")
     return found

@@ -136,8 +136,10 @@ def has_cameras(path: Path) -> bool:
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES) if folder.is_dir() else []
+    """The pictures of a folder, by name, without hidden ones, as other systems leave beside them."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.name[0] != ".")
 
 
 def _reader(given: Path) -> Callable[[], Scene] | None:
@@ -383,7 +385,7 @@ def _llff(path: Path) -> Scene:
             f"{path.name} with depths from {rows[:, 15].min():g}", "0 < the nearest depth < the farthest one"
         )
     folder = next((path.parent / name for name in SMALLER if (path.parent / name).is_dir()), path.parent)
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+    files = photographs_in(folder)
     if len(files) != len(rows):
         raise InputError(
             f"{len(files)} pictures in {folder.name}, {len(rows)} poses",
@@ -482,10 +484,7 @@ def _neus(path: Path) -> Scene:
         numbers = sorted(int(found[1]) for key in content if (found := re.fullmatch(r"world_mat_(\d+)", key)))
         matrices = [np.asarray(content[f"world_mat_{k}"], dtype=float) for k in numbers]
         spheres = [np.asarray(content[f"scale_mat_{k}"], dtype=float) for k in numbers if f"scale_mat_{k}" in content]
-    pictures, masks = (
-        sorted(file for file in (path.parent / name).glob("*") if file.suffix.lower() in PICTURES)
-        for name in ("image", "mask")
-    )
+    pictures, masks = (photographs_in(path.parent / name) for name in ("image", "mask"))
     if len(pictures) != len(matrices) or len(masks) not in (0, len(pictures)):
         raise InputError(
             f"{len(pictures)} pictures and {len(masks)} masks beside {path.name} with {len(matrices)} cameras",

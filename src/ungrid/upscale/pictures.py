@@ -65,13 +65,14 @@ class Queries:
 
 
 def picture_files(folders: Iterable[Path]) -> list[Path]:
-    """All pictures in the folders and theirs, in the order of their names.
+    """All pictures in the folders and theirs, in the order of their names, without hidden ones.
 
     Raises:
         InputError: if there is none.
     """
     folders = list(folders)
-    found = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    every = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    found = [file for file in every if file.name[0] != "."]
     if not found:
         raise InputError(f"no picture in {', '.join(map(str, folders))}", f"files that end in {', '.join(SUFFIXES)}")
     return found
