@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ungrid.cli.train import HELD_OUT
 from ungrid.io import load_model
-from ungrid.upscale import bicubic, load, mean_psnr, read_photograph
+from ungrid.upscale import bicubic, load, mean_psnr, read_photograph, read_picture
 
 
 def test_a_picture(ungrid, picture, tmp_path):
@@ -201,7 +202,7 @@ def test_what_training_refuses(ungrid, pictures, tmp_path):
 
 
 def test_damaged_held_out_pictures_are_noticed_before_the_training(ungrid, pictures, tmp_path, monkeypatch):
-    held = sorted(pictures.iterdir())[5 if len(list(pictures.iterdir())) > 5 else 0]
+    held = sorted(pictures.iterdir())[HELD_OUT // 2]
     held.write_bytes(held.read_bytes()[:200])
     monkeypatch.setattr("ungrid.upscale.Training", None)  # is not come to
     words = ("train", "liif", pictures, "-o", tmp_path / "a.model", "--batch", "1", "--side", "8", "--steps", "1")
@@ -229,3 +230,9 @@ def test_cmyk_photographs_are_turned_as_others(tmp_path, orientation):
         Image.fromarray(values).convert(mode).save(tmp_path / f"{mode}.jpg", exif=tag, quality=100, subsampling=0)
     plain, other = (read_photograph(tmp_path / f"{mode}.jpg").colours for mode in ("RGB", "CMYK"))
     assert np.abs(plain - other).mean() < 0.02
+
+
+def test_sixteen_bits_of_grey_are_not_cut_off(tmp_path):
+    values = np.linspace(0, 65535, 96).reshape(8, 12).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert np.array_equal(read_picture(tmp_path / "a.png")[..., 1], np.rint(values / 257))

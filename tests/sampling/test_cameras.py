@@ -48,7 +48,8 @@ def test_a_lens_is_undone() -> None:
     np.testing.assert_allclose(undistorted(distorted(plane, lens), lens), plane, atol=1e-12)
 
 
-STRONG = [
+Lens = tuple[float, float, float, float, float]
+STRONG: list[Lens] = [
     (-0.3, 0.0, 0.0, 0.0, 0.0),
     (0.4, 0.0, 0.0, 0.0, 0.0),
     (0.2, -0.1, 0.004, -0.003, 0.02),
@@ -56,7 +57,7 @@ STRONG = [
 ]
 
 
-def fold(lens: tuple[float, ...]) -> float:
+def fold(lens: Lens) -> float:
     """The radius at which the radial part of a lens stops growing, on a fine grid; 2 if it does not before."""
     r = np.linspace(0, 2, 200_001)
     grown = r * (1 + r**2 * (lens[0] + r**2 * (lens[1] + r**2 * lens[4])))
@@ -65,7 +66,7 @@ def fold(lens: tuple[float, ...]) -> float:
 
 
 @pytest.mark.parametrize("lens", STRONG)
-def test_strong_lenses_are_undone_up_to_their_fold(lens: tuple[float, ...]) -> None:
+def test_strong_lenses_are_undone_up_to_their_fold(lens: Lens) -> None:
     random = np.random.default_rng(0)
     radius, angle = 0.95 * fold(lens) * np.sqrt(random.uniform(0, 1, 300)), random.uniform(0, 2 * np.pi, 300)
     plane = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -77,9 +78,9 @@ def test_strong_lenses_are_undone_up_to_their_fold(lens: tuple[float, ...]) -> N
 
 
 @pytest.mark.parametrize("lens", STRONG)
-def test_rays_are_finite_and_pixels_beyond_the_fold_are_known(lens: tuple[float, ...]) -> None:
+def test_rays_are_finite_and_pixels_beyond_the_fold_are_known(lens: Lens) -> None:
     """Of a picture five focal lengths wide: beyond is what no point before the fold comes to, but for a rim of 2 %."""
-    view = Camera(IDENTITY, 50, 50, 10.0, 10.0, 25.0, 25.0, lens)  # type: ignore[arg-type]
+    view = Camera(IDENTITY, 50, 50, 10.0, 10.0, 25.0, 25.0, lens)
     assert np.isfinite(camera_rays(view)[1]).all()
     away = np.linalg.norm((view.pixels() - 25) / 10, axis=1)
     r = fold(lens)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 CHOICES = ("auto", "on", "off")
-LONGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels that the formats can count
 MOST_EXIF = 65533  # bytes, in a JPEG
 RATE = 9e4  # input pixels a second of the light model on two cores, measured at x2 and x4, for --plan
 
@@ -202,6 +201,8 @@ def check_room(given: "Photograph", shape: tuple[int, int], target: Path, dtype:
         InputError: it says what is missing.
     """
     import numpy as np
+
+    from ungrid.io.images import LONGEST_SIDE
 
     longest = LONGEST_SIDE.get(target.suffix.lower())
     if longest is not None and max(shape) > longest:

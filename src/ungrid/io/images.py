@@ -23,7 +23,7 @@ from ungrid.sampling import GridSamples
 
 _FORMATS = {"png": "PNG", "jpeg": "JPEG", "tiff": "TIFF", "bmp": "BMP", "webp": "WEBP"}
 _OTHER_COLOURS = tuple(tifffile.PHOTOMETRIC[name] for name in ("SEPARATED", "YCBCR", "CIELAB"))  # Pillow converts them
-_WEBP_SIDE = 16383  # pixels that the format can count
+LONGEST_SIDE = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels that the formats can count
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag
 _UNPACKED_TIFF = (1, 8, 32946)  # compression tags that tifffile undoes by itself: none, and deflate twice
 _JPEG_QUALITY = 95
@@ -83,6 +83,20 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA", "RGBa", "La"):
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.convert("RGB")
+
+
+def eight_bits(image: Image.Image) -> np.ndarray:
+    """A picture as bytes (h, w, 3), or (h, w, 4) with straight alpha, whatever its mode.
+
+    Raises:
+        InputError: if it has floating-point numbers.
+    """
+    if image.mode == "F":
+        raise InputError("a picture of floating-point numbers", "8 or 16 bits", "write it as png or jpg")
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        grey = np.round(np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
 def oriented(array: np.ndarray, orientation: Any) -> np.ndarray:
@@ -244,13 +258,13 @@ def _encoded(array: np.ndarray, suffix: str, **tags: bytes | None) -> bytes:
     tags = {name: tag for name, tag in tags.items() if tag}
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     target = io.BytesIO()
+    if max(image.size) > (longest := LONGEST_SIDE.get(suffix, max(image.size))):
+        raise InputError(
+            f"{image.width} x {image.height} pixels in a {suffix} file", f"at most {longest} a side", "a .png"
+        )
     if suffix in (".jpg", ".jpeg"):
         image.save(target, "JPEG", quality=_JPEG_QUALITY, subsampling=0, **tags)
     elif suffix == ".webp":
-        if max(image.size) > _WEBP_SIDE:
-            raise InputError(
-                f"{image.width} x {image.height} pixels in a .webp file", f"at most {_WEBP_SIDE} a side", "a .png"
-            )
         image.save(target, "WEBP", lossless=True, **tags)
     elif suffix == ".png":
         image.save(target, "PNG", **tags)

@@ -24,6 +24,7 @@ from scipy.linalg import rq
 from ungrid._base.errors import InputError
 from ungrid.io.colmap import find_model, read_model
 from ungrid.io.files import decoding, existing_file
+from ungrid.io.images import eight_bits
 from ungrid.sampling import Camera, corner_directions
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -202,14 +203,7 @@ def _read(path: Path, quarters: int) -> np.ndarray:
     """Bytes (h, w, 3), or (h, w, 4) with straight alpha."""
     file = existing_file(path)
     with decoding(file, "a photograph"), Image.open(file) as image:
-        if image.mode == "F":
-            raise InputError(f"{path.name} with floating-point numbers", "8 or 16 bits", "write it as png or jpg")
-        if image.mode.startswith("I"):  # 16 bits, which PIL would cut off at 255
-            grey = np.round(np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8)
-            colors = np.repeat(grey[..., None], 3, axis=2)
-        else:
-            colors = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    return np.ascontiguousarray(np.rot90(colors, quarters))
+        return np.ascontiguousarray(np.rot90(eight_bits(image), quarters))
 
 
 def _mask(path: Path, quarters: int) -> np.ndarray:
@@ -270,16 +264,13 @@ def _transforms(path: Path) -> Scene:
     """instant-ngp's and nerfstudio's `transforms.json`."""
     content = _json(path)
     views, notes = _frames(path)
-    test, train = (
-        _listed_views(content, path, views, "test_filenames"),
-        _listed_views(content, path, views, "train_filenames"),
-    )
-    held_out = test or _listed_views(content, path, views, "val_filenames")
+    train, val, test = (_named_views(content, path, views, f"{part}_filenames") for part in ("train", "val", "test"))
+    held_out = test or val
     fitted = train or tuple(view for view in views if view not in held_out)
     return Scene(fitted, held_out, (1.0, 1.0, 1.0), notes=notes)
 
 
-def _listed_views(content: dict[str, Any], path: Path, views: tuple[View, ...], key: str) -> tuple[View, ...]:
+def _named_views(content: dict[str, Any], path: Path, views: tuple[View, ...], key: str) -> tuple[View, ...]:
     """The views that a list of nerfstudio's names."""
     names = content.get(key) or []
     if not isinstance(names, list):

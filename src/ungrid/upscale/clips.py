@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ungrid.io.video import read_frames
-from ungrid.upscale.pictures import SUFFIXES
+from ungrid.upscale.pictures import SUFFIXES, read_picture
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 FEWEST = 10  # pictures of one size that make a folder a clip
@@ -51,10 +51,8 @@ def read_clip(path: Path, shrink: int = 1) -> list[np.ndarray]:
         InputError: if the file cannot be read.
     """
     if path.is_dir():
-        frames = []
-        for file in sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES):
-            with Image.open(file) as image:
-                frames.append(np.asarray(image.convert("RGB").reduce(shrink)))
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+        frames = [np.asarray(Image.fromarray(read_picture(file)).reduce(shrink)) for file in files]
     else:
         frames = read_frames(path, scale=shrink)
     bounds = [0, *cuts(frames), len(frames)]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ungrid._base.errors import InputError
 from ungrid.io.files import decoding
+from ungrid.io.images import eight_bits
 
 SIDE = 48  # of a small picture
 SCALES = (1.0, 4.0)
@@ -85,10 +86,7 @@ def read_picture(file: Path) -> np.ndarray:
         InputError: if it is none, or damaged.
     """
     with decoding(file, "a picture"), Image.open(file) as image:
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-            grey = np.round(np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.asarray(image.convert("RGB"))
+        return eight_bits(image)[..., :3]
 
 
 def read_pictures(files: list[Path], side: int = SIDE) -> list[np.ndarray]:
