@@ -212,7 +212,12 @@ def _mask(path: Path, quarters: int) -> np.ndarray:
     return np.asarray(values > (127 if values.max() > 1 else 0))
 
 
-def _size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path) -> tuple[int, int]:
+    """Columns and rows of a picture as its file has them.
+
+    Raises:
+        InputError: if there is none, or it is damaged.
+    """
     with decoding(existing_file(path), "a photograph"), Image.open(path) as image:
         return image.size
 
@@ -330,7 +335,7 @@ def _lens(given: dict[str, Any], pose: np.ndarray, file: Path, source: str) -> C
             "a perspective camera",
             "undistort the pictures first",
         )
-    width, height = _size(file)
+    width, height = picture_size(file)
     wide, tall = given.get("w") or width, given.get("h") or height
     _check_aspect(file, (width, height), (wide, tall))
     shrink = width / wide
@@ -388,7 +393,7 @@ def _llff(path: Path) -> Scene:
         down, right, back, position, (tall, wide, focal) = row[:15].reshape(3, 5).T
         pose = np.eye(4)
         pose[:3] = np.stack([right, -down, back, position], axis=1)
-        width, height = _size(file)
+        width, height = picture_size(file)
         _check_aspect(file, (width, height), (wide, tall))
         f = focal * width / wide
         views.append(
@@ -417,8 +422,8 @@ def _colmap(folder: Path, place: Path) -> Scene:
         whole = Camera(
             tuple(photograph.pose.ravel().tolist()), lens.width, lens.height, fx, fy, cx, cy, (k1, k2, p1, p2, 0.0)
         )
-        _check_aspect(file, _size(file), (lens.width, lens.height))
-        views.append(View(photograph.name, file, whole.resized(*_size(file))))
+        _check_aspect(file, picture_size(file), (lens.width, lens.height))
+        views.append(View(photograph.name, file, whole.resized(*picture_size(file))))
     notes = (f"{len(missing)} pictures of the model do not exist: {', '.join(missing)}",) if missing else ()
     facing = bool(views) and len(model.points) > 0 and _look_one_way(views)
     depths = _depths(views, model.points) if facing else None
@@ -458,7 +463,7 @@ def _middlebury(path: Path) -> Scene:
         pose = np.eye(4)
         pose[:3, :3] = turn.T @ np.diag([1.0, -1.0, -1.0])
         pose[:3, 3] = -turn.T @ shift
-        width, height = _size(path.parent / name)
+        width, height = picture_size(path.parent / name)
         # The origin of the pixels is the centre of the first one.
         center = (lens[0, 2] + 0.5, lens[1, 2] + 0.5)
         camera = Camera(tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], *center)
@@ -486,7 +491,7 @@ def _neus(path: Path) -> Scene:
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < 3:
             raise InputError(f"{path.name}: world_mat_{numbers[k]}", "4 x 4 finite numbers, of a camera")
         lens, pose = _decomposed(matrix[:3])
-        width, height = _size(file)
+        width, height = picture_size(file)
         camera = Camera(
             tuple(pose.ravel().tolist()), width, height, lens[0, 0], lens[1, 1], lens[0, 2] + 0.5, lens[1, 2] + 0.5
         )

@@ -13,11 +13,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ungrid._base.errors import InputError
 from ungrid._base.optional import require
-from ungrid.io.files import decoding
+from ungrid.io.scenes import picture_size
 
 FEW = 30  # verified matches with the best partner, below which a photograph shares too little with the others
 FEWEST = 3  # photographs that have to be placed
@@ -69,7 +67,7 @@ def pose_photographs(
     work.mkdir(parents=True)
     database, folder, names = work / "database.db", photographs[0].parent, [file.name for file in photographs]
     say(f"finding the cameras of {len(names)} photographs")
-    sizes = [_size(file) for file in photographs]
+    sizes = [picture_size(file) for file in photographs]
     for size in sorted(set(sizes)):
         alike = [name for name, own in zip(names, sizes, strict=True) if own == size]
         colmap.extract_features(database, folder, image_names=alike, camera_mode=colmap.CameraMode.SINGLE)
@@ -95,18 +93,12 @@ def pose_photographs(
     return Posed(work / str(best), len(placed), reasons)
 
 
-def _size(file: Path) -> tuple[int, int]:
-    with decoding(file, "a photograph"), Image.open(file) as image:
-        return image.size
-
-
 def _match_in_order(colmap: Any, database: Path, names: list[str]) -> None:
     """Neighbours with each other, and every pair of some that are spread over all: their places would drift otherwise."""
     colmap.match_sequential(database)
     pairs = database.with_name("pairs.txt")
-    keys = [
-        name for name in names[:: math.ceil(len(names) / KEYS)] if " " not in name
-    ]  # which separates them in the list
+    spread = names[:: math.ceil(len(names) / KEYS)]
+    keys = [name for name in spread if " " not in name]  # a space separates the two of a pair in the list
     if len(keys) < 2:
         return
     pairs.write_text("\n".join(map(" ".join, combinations(keys, 2))))
